@@ -1,0 +1,2 @@
+//! norn
+fn main() {}
