@@ -6,6 +6,9 @@
 pub mod clock;
 pub mod error;
 pub mod memory;
+pub mod net;
+pub mod pool;
 pub mod random;
+pub mod tasks;
 
 pub use error::{Error, ErrorKind, Result};

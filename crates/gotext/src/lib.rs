@@ -1,3 +1,8 @@
-//! What Go's text is like: regular expressions, numbers and durations as Prometheus and its kin print and parse them.
+//! What Go's text is like: regular expressions, numbers, durations, times and quoted strings as Prometheus and its
+//! kin print and parse them.
 
+pub mod duration;
+pub mod number;
+pub mod quote;
 pub mod regex;
+pub mod time;

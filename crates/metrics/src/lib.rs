@@ -1,1 +1,11 @@
-//! metrics
+//! The metrics signal: its roles and their HTTP API.
+//!
+//! A sample's way in: [`distributor`] → [`ingester`]. A query's way: [`frontend`] → [`querier`] → ingesters and
+//! [`store_gateway`]. In the background: [`shipper`] and [`compactor`]. Roles call each other through the traits of
+//! [`reader`] and [`distributor::client`], never directly.
+
+pub mod reader;
+
+pub mod blocks;
+pub mod merge;
+pub mod querier;

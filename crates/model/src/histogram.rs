@@ -1,8 +1,34 @@
-//! Native histograms.
+//! Native histograms: their layout, arithmetic on them, and what makes one invalid.
+//!
+//! Exponential buckets lie on both sides of a zero bucket; the bucket with index i covers `(b^(i-1), b^i]` with
+//! `b = 2^(2^-schema)`. Custom buckets are listed by their upper bounds and lie all on the positive side, index 0 first.
+//! Clients send [`Histogram`]s with integer counts; the language computes with [`FloatHistogram`]s only.
 //!
 //! Source: Prometheus `model/histogram`.
 
 use std::sync::Arc;
+
+/// Additions, multiples, running sums.
+pub mod arithmetic;
+mod bounds;
+/// Buckets with their bounds, for quantiles and answers.
+pub mod buckets;
+/// Sums that keep their rounding errors.
+pub mod compensated;
+/// Compaction and lower resolutions.
+pub mod layout;
+mod parts;
+mod reset;
+mod side;
+/// Parts of a histogram.
+pub mod trim;
+/// What is invalid.
+pub mod validate;
+
+pub use arithmetic::{Combination, HistogramSum, IncompatibleSchemas};
+pub use buckets::Bucket;
+
+use crate::sample::{is_stale, stale_nan};
 
 /// A run of consecutive buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,6 +56,12 @@ pub enum ResetHint {
 
 /// The schema of histograms whose bucket bounds are listed in `custom_values`.
 pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
+
+/// The lowest resolution of exponential buckets.
+pub const SCHEMA_MIN: i32 = -4;
+
+/// The highest resolution of exponential buckets.
+pub const SCHEMA_MAX: i32 = 8;
 
 /// A histogram with float counts, buckets absolute.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,3 +116,75 @@ pub struct Histogram {
     /// See [`FloatHistogram::custom_values`].
     pub custom_values: Arc<[f64]>,
 }
+
+impl FloatHistogram {
+    /// A histogram without observations.
+    pub fn empty(schema: i32, custom_values: Arc<[f64]>) -> Self {
+        Self {
+            reset_hint: ResetHint::Unknown,
+            schema,
+            zero_threshold: 0.0,
+            zero_count: 0.0,
+            count: 0.0,
+            sum: 0.0,
+            positive_spans: Vec::new(),
+            negative_spans: Vec::new(),
+            positive_buckets: Vec::new(),
+            negative_buckets: Vec::new(),
+            custom_values,
+        }
+    }
+
+    /// The stale marker of a series of histograms.
+    pub fn stale_marker() -> Self {
+        Self { sum: stale_nan(), ..Self::empty(0, Arc::default()) }
+    }
+
+    /// Whether this is the stale marker.
+    pub fn is_stale(&self) -> bool {
+        is_stale(self.sum)
+    }
+
+    /// Whether the bounds of its buckets are listed.
+    pub fn has_custom_buckets(&self) -> bool {
+        self.schema == CUSTOM_BUCKETS_SCHEMA
+    }
+
+    /// Whether all but the reset hint is the same: every float bit by bit (so NaN equals itself), buckets by their index,
+    /// however spans cut them. An empty bucket that is listed differs from one that is not: compact both before.
+    pub fn is_identical(&self, other: &Self) -> bool {
+        let is_same = |left: f64, right: f64| left.to_bits() == right.to_bits();
+        let counts = |side: side::SideRef<'_, f64>, other: side::SideRef<'_, f64>| {
+            side.counts.len() == other.counts.len()
+                && side.iter().zip(other.iter()).all(|(left, right)| left.0 == right.0 && is_same(left.1, right.1))
+        };
+        self.schema == other.schema
+            && is_same(self.count, other.count)
+            && is_same(self.sum, other.sum)
+            && (!self.has_custom_buckets() || same_bounds(&self.custom_values, &other.custom_values))
+            && self.zero_threshold == other.zero_threshold
+            && is_same(self.zero_count, other.zero_count)
+            && counts(self.negative(), other.negative())
+            && counts(self.positive(), other.positive())
+    }
+}
+
+impl Histogram {
+    /// Whether this is the stale marker.
+    pub fn is_stale(&self) -> bool {
+        is_stale(self.sum)
+    }
+
+    /// Whether the bounds of its buckets are listed.
+    pub fn has_custom_buckets(&self) -> bool {
+        self.schema == CUSTOM_BUCKETS_SCHEMA
+    }
+}
+
+/// Whether two lists of custom bounds are equal. Histograms of one series nearly always share theirs.
+fn same_bounds(left: &Arc<[f64]>, right: &Arc<[f64]>) -> bool {
+    Arc::ptr_eq(left, right) || left == right
+}
+
+#[cfg(test)]
+mod test_histograms;

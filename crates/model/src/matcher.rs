@@ -56,6 +56,13 @@ impl Matcher {
         Self { op: MatchOp::Equal, name: name.into(), value: value.into(), regex: None }
     }
 
+    /// The same condition on another label.
+    #[must_use]
+    pub fn renamed(mut self, name: &str) -> Self {
+        self.name = name.into();
+        self
+    }
+
     /// How it compares.
     pub fn op(&self) -> MatchOp {
         self.op

@@ -260,6 +260,14 @@ impl SeriesBatch {
         *last(&mut self.histogram_ends) = self.histograms.len();
     }
 
+    /// Replaces the labels of every series, which were all labels, and their hashes with them.
+    pub fn relabel(&mut self, mut relabel: impl FnMut(&Labels) -> Labels) {
+        for (labels, hash) in self.labels.iter_mut().zip(&mut self.hashes) {
+            *labels = relabel(labels);
+            *hash = labels.stable_hash();
+        }
+    }
+
     /// The float columns, for decoders that append many samples of the last series at once. The two must stay of one
     /// length, and [`SeriesBatch::finish_floats`] has to be called when done.
     pub fn float_columns(&mut self) -> (&mut Vec<i64>, &mut Vec<f64>) {

@@ -1,7 +1,7 @@
 //! What a distributor hands to an ingester: one request's series, decoded once, in a few flat arrays.
 
 use crate::histogram::{FloatHistogram, Histogram};
-use crate::labels::{LabelsRef, hash_encoded};
+use crate::labels::{LabelsRef, hash_encoded, push_pair};
 use crate::sample::Sample;
 
 /// Names one batch in all of time: a retry carries the same id, so replicas and blocks can tell it from a new one.
@@ -177,16 +177,47 @@ impl WriteBatch {
 
     /// Starts a series; samples pushed to the returned writer belong to it. `labels` is copied.
     pub fn push_series(&mut self, labels: LabelsRef<'_>, created_ms: i64) -> SeriesWriter<'_> {
+        let start = self.labels.len();
         self.labels.extend_from_slice(labels.encoded());
+        self.end_labels(start, created_ms)
+    }
+
+    /// Starts a series from its pairs, whose names strictly ascend and whose values are not empty: they are encoded
+    /// where the batch keeps them, so that a decoder needs no label set in between.
+    pub fn push_pairs(&mut self, pairs: &[(&str, &str)], created_ms: i64) -> SeriesWriter<'_> {
+        debug_assert!(pairs.is_sorted_by(|left, right| left.0 < right.0));
+        debug_assert!(pairs.iter().all(|pair| !pair.1.is_empty()));
+        let start = self.labels.len();
+        for (name, value) in pairs {
+            push_pair(&mut self.labels, name, value);
+        }
+        self.end_labels(start, created_ms)
+    }
+
+    fn end_labels(&mut self, start: usize, created_ms: i64) -> SeriesWriter<'_> {
         self.series.push(SeriesEnds {
             labels: end_of(self.labels.len()),
             samples: end_of(self.samples.len()),
             histograms: end_of(self.histograms.len()),
             exemplars: end_of(self.exemplars.len()),
-            hash: hash_encoded(labels.encoded()),
+            hash: hash_encoded(&self.labels[start..]),
             created_ms,
         });
         SeriesWriter { batch: self }
+    }
+
+    /// Drops the exemplars for which `keep` does not hold. Cost: one pass over series and exemplars.
+    pub fn retain_exemplars(&mut self, mut keep: impl FnMut(&Exemplar) -> bool) {
+        let mut kept = Vec::with_capacity(self.exemplars.len());
+        let mut rest = std::mem::take(&mut self.exemplars).into_iter();
+        let mut start = 0;
+        for series in &mut self.series {
+            let count = (series.exemplars - start) as usize;
+            start = series.exemplars;
+            kept.extend(rest.by_ref().take(count).filter(|exemplar| keep(exemplar)));
+            series.exemplars = end_of(kept.len());
+        }
+        self.exemplars = kept;
     }
 }
 
@@ -248,5 +279,30 @@ mod tests {
         assert_eq!(seen, [(name("a"), 2), (name("b"), 0), (name("c"), 1)]);
         assert_eq!(batch.series(2).samples[0].value, 3.0);
         assert_eq!(batch.series(0).hash, name("a").stable_hash());
+    }
+
+    #[test]
+    fn pairs_are_encoded_as_label_sets_are() {
+        let pairs = [("__name__", "up"), ("job", "api")];
+        let mut batch = WriteBatch::default();
+        batch.push_series(Labels::from_pairs([("first", "1")]).as_ref(), 0);
+        batch.push_pairs(&pairs, 7);
+        let labels = Labels::from_pairs(pairs);
+        assert_eq!(batch.series(1).labels, labels.as_ref());
+        assert_eq!((batch.series(1).hash, batch.series(1).created_ms), (labels.stable_hash(), 7));
+    }
+
+    #[test]
+    fn dropped_exemplars_leave_the_others_where_they_were() {
+        let mut batch = WriteBatch::default();
+        for (name, times) in [("a", vec![1, 2]), ("b", vec![]), ("c", vec![3, 1])] {
+            let mut writer = batch.push_pairs(&[("__name__", name)], 0);
+            for timestamp_ms in times {
+                writer.exemplar(Exemplar { timestamp_ms, value: 0.0, labels: Labels::empty() });
+            }
+        }
+        batch.retain_exemplars(|exemplar| exemplar.timestamp_ms > 1);
+        let times = |index| batch.series(index).exemplars.iter().map(|exemplar| exemplar.timestamp_ms).collect::<Vec<_>>();
+        assert_eq!([times(0), times(1), times(2)], [vec![2], vec![], vec![3]]);
     }
 }

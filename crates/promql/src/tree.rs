@@ -36,6 +36,16 @@ impl ValueType {
             Self::String => "string",
         }
     }
+
+    /// The name in the API: `vector`, `matrix`, `scalar`, `string`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Vector => "vector",
+            Self::Matrix => "matrix",
+            Self::String => "string",
+        }
+    }
 }
 
 /// A node with its place in the text.
@@ -45,6 +55,24 @@ pub struct Expr {
     pub kind: ExprKind,
     /// Where it stands.
     pub position: Position,
+}
+
+impl Expr {
+    /// What the expression evaluates to. Cost: a walk down to the first nodes whose type does not depend on others.
+    pub fn value_type(&self) -> ValueType {
+        match &self.kind {
+            ExprKind::Number(_) | ExprKind::Duration(_) => ValueType::Scalar,
+            ExprKind::String(_) => ValueType::String,
+            ExprKind::Vector(_) | ExprKind::Aggregate(_) => ValueType::Vector,
+            ExprKind::Matrix(_) | ExprKind::Subquery(_) => ValueType::Matrix,
+            ExprKind::Call(call) => call.function.returns,
+            ExprKind::Unary { expr, .. } | ExprKind::Paren(expr) => expr.value_type(),
+            ExprKind::Binary(binary) => match (binary.left.value_type(), binary.right.value_type()) {
+                (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
+                _ => ValueType::Vector,
+            },
+        }
+    }
 }
 
 /// What a node is.
@@ -244,6 +272,62 @@ pub enum AggregateOp {
     LimitRatio,
 }
 
+impl AggregateOp {
+    /// The name in a query.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+            Self::Avg => "avg",
+            Self::Count => "count",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::Group => "group",
+            Self::Stddev => "stddev",
+            Self::Stdvar => "stdvar",
+            Self::TopK => "topk",
+            Self::BottomK => "bottomk",
+            Self::CountValues => "count_values",
+            Self::Quantile => "quantile",
+            Self::LimitK => "limitk",
+            Self::LimitRatio => "limit_ratio",
+        }
+    }
+
+    /// The operator of this name, in lower case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all = [
+            Self::Sum,
+            Self::Avg,
+            Self::Count,
+            Self::Min,
+            Self::Max,
+            Self::Group,
+            Self::Stddev,
+            Self::Stdvar,
+            Self::TopK,
+            Self::BottomK,
+            Self::CountValues,
+            Self::Quantile,
+            Self::LimitK,
+            Self::LimitRatio,
+        ];
+        all.into_iter().find(|op| op.name() == name)
+    }
+
+    /// Whether it takes a parameter before the vector.
+    pub fn has_parameter(self) -> bool {
+        matches!(
+            self,
+            Self::TopK | Self::BottomK | Self::CountValues | Self::Quantile | Self::LimitK | Self::LimitRatio
+        )
+    }
+
+    /// Whether it needs experimental functions to be on.
+    pub fn is_experimental(self) -> bool {
+        matches!(self, Self::LimitK | Self::LimitRatio)
+    }
+}
+
 /// An aggregation over series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Aggregate {
@@ -283,6 +367,45 @@ pub enum BinaryOp {
     TrimLower,
 }
 
+impl BinaryOp {
+    /// The operator as it stands in a query.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::Add => "+",
+            Self::Subtract => "-",
+            Self::Multiply => "*",
+            Self::Divide => "/",
+            Self::Modulo => "%",
+            Self::Power => "^",
+            Self::Atan2 => "atan2",
+            Self::Equal => "==",
+            Self::NotEqual => "!=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::And => "and",
+            Self::Or => "or",
+            Self::Unless => "unless",
+            Self::TrimUpper => "</",
+            Self::TrimLower => ">/",
+        }
+    }
+
+    /// Whether it compares, and may be followed by `bool`.
+    pub fn is_comparison(self) -> bool {
+        matches!(
+            self,
+            Self::Equal | Self::NotEqual | Self::Greater | Self::GreaterOrEqual | Self::Less | Self::LessOrEqual
+        )
+    }
+
+    /// Whether it is `and`, `or` or `unless`.
+    pub fn is_set(self) -> bool {
+        matches!(self, Self::And | Self::Or | Self::Unless)
+    }
+}
+
 /// How many series of one side a series of the other meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names are the language's own")]
@@ -291,6 +414,18 @@ pub enum Cardinality {
     ManyToOne,
     OneToMany,
     ManyToMany,
+}
+
+impl Cardinality {
+    /// The name in messages and in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OneToOne => "one-to-one",
+            Self::ManyToOne => "many-to-one",
+            Self::OneToMany => "one-to-many",
+            Self::ManyToMany => "many-to-many",
+        }
+    }
 }
 
 /// How the two sides of a binary operator are matched.
@@ -334,6 +469,8 @@ pub struct SeriesDescription {
     pub labels: Labels,
     /// One value per interval.
     pub values: Vec<SequenceValue>,
+    /// Whether a histogram among the values named its `counter_reset_hint`.
+    pub names_reset_hint: bool,
 }
 
 /// One item of a [`SeriesDescription`].

@@ -1,1 +1,13 @@
-//! tsdb
+//! Metrics storage: the head that takes samples in, the blocks they become, and the compaction of blocks.
+
+// Compressed runs of one series' samples, and the segment files that hold them.
+pub mod chunk;
+
+// Names of blocks.
+pub mod ulid;
+// Sorted lists of series ids, and sets of them.
+pub mod postings;
+// Which series a block has, and where their chunks lie.
+pub mod index;
+// Directories that hold the series of a span of time.
+pub mod block;

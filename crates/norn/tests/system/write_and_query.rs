@@ -1,0 +1,82 @@
+//! What is written can be queried: at once, after a kill, after a flush, and from the bucket alone.
+
+use norn_model::write::WriteBatch;
+use norn_model::{Labels, Sample};
+
+use crate::harness::Norn;
+
+const START_MS: i64 = 1_793_491_200_000;
+
+/// A remote write of `series` series with one sample each at `timestamp_ms`; a sample's value is its series' number.
+pub(crate) fn remote_write(series: std::ops::Range<usize>, timestamp_ms: i64, value: impl Fn(usize) -> f64) -> Vec<u8> {
+    let mut batch = WriteBatch::default();
+    for index in series {
+        let number = index.to_string();
+        let labels = Labels::from_pairs([("__name__", "system_test_total"), ("number", &number), ("job", "test")]);
+        batch.push_series(labels.as_ref(), 0).sample(Sample { timestamp_ms, value: value(index) });
+    }
+    norn_rpc::snappy::encode(&norn_rpc::remote_write::encode::encode_v1(&batch))
+}
+
+pub(crate) fn push(norn: &Norn, body: &[u8]) {
+    let answer = norn.request("POST", "/api/v1/push", &[], body);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+/// The values of an instant query's vector, ascending.
+pub(crate) fn values(norn: &Norn, query: &str, time_ms: i64) -> Vec<f64> {
+    let query: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let answer = norn.get(&format!("/prometheus/api/v1/query?query={query}&time={}", time_ms / 1000));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let result = answer.json()["data"]["result"].as_array().expect("a vector").clone();
+    let mut values: Vec<f64> =
+        result.iter().map(|series| series["value"][1].as_str().unwrap().parse().unwrap()).collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+#[test]
+fn what_is_written_is_answered_from_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut norn = Norn::start(folder.path(), &[]);
+    for step in 0..20 {
+        push(&norn, &remote_write(0..50, START_MS + step * 15_000, |index| index as f64 + step as f64));
+    }
+    let end_ms = START_MS + 19 * 15_000;
+    let check = |norn: &Norn, what: &str| {
+        assert_eq!(values(norn, "count(system_test_total)", end_ms), [50.0], "{what}");
+        assert_eq!(values(norn, "sum(system_test_total)", end_ms), [(0..50).sum::<i32>() as f64 + 50.0 * 19.0], "{what}");
+        assert_eq!(values(norn, "count_over_time(system_test_total{number=\"7\"}[1h])", end_ms), [20.0], "{what}");
+    };
+    check(&norn, "at once");
+
+    norn.kill();
+    let mut norn = Norn::start(folder.path(), &[]);
+    check(&norn, "after a kill");
+
+    assert_eq!(norn.request("POST", "/ingester/flush?wait=true", &[], b"").status, 204);
+    check(&norn, "after a flush");
+    assert_eq!(norn.terminate(), Some(0));
+    let norn = Norn::start(folder.path(), &[]);
+    check(&norn, "after a restart");
+}
+
+#[test]
+fn norn_stores_its_own_metrics() {
+    let folder = tempfile::tempdir().unwrap();
+    let norn = Norn::start(folder.path(), &[]);
+    let answer = norn.get("/metrics");
+    assert!(answer.text().contains("norn_build_info"), "{}", answer.text());
+}
+
+#[test]
+fn wrong_requests_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let norn = Norn::start(folder.path(), &[]);
+    let refused = norn.request("POST", "/api/v1/push", &[], b"this is not snappy");
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    let refused = norn.get("/prometheus/api/v1/query?query=sum(");
+    assert_eq!(refused.status, 400);
+    let expected = "invalid parameter \"query\": 1:5: parse error: unclosed left parenthesis";
+    assert_eq!(refused.json()["error"], expected);
+}

@@ -1,0 +1,13 @@
+//! Tests of the whole program, as a process: what a user types and what a client sees.
+
+#[path = "system/harness.rs"]
+mod harness;
+
+#[path = "system/command_line.rs"]
+mod command_line;
+
+#[path = "system/write_and_query.rs"]
+mod write_and_query;
+
+#[path = "system/kill.rs"]
+mod kill;

@@ -1,0 +1,473 @@
+//! Arithmetic and comparison between two vectors: series meet by the labels that the matching names.
+//!
+//! The side of which a series may meet several others, the *one* side, is read first and kept; the *many* side streams
+//! past it. For one-to-one matching the right side is kept. Of two sides the smaller would be the better one to keep,
+//! but which it is nobody knows before both have been read.
+//!
+//! Source: Prometheus `promql/engine.go`, `VectorBinop` and `resultMetric`.
+
+use std::sync::Arc;
+
+use norn_base::{Error, ErrorKind, Result};
+use norn_model::labels::{LabelsBuilder, METRIC_NAME, push_pair};
+use norn_model::{FloatHistogram, Labels};
+
+use super::column::{Column, Steps, StepHistogram, for_each_bit, has_bit};
+use super::operate::{arithmetic, compares, is_comparison};
+use super::run::Run;
+use super::table::{LabelsIndex, RowView, Table, same_labelset};
+use super::{Series, Sink, stream as stream_vector};
+use crate::kernels::{PointRef, PointValue, binary};
+use crate::plan::invariant::drops_name;
+use crate::plan::needs::METADATA_LABELS;
+use crate::plan::node::Match;
+use crate::tree::{Cardinality, VectorMatching};
+
+/// Which labels make two series meet.
+#[derive(Debug, Clone)]
+pub(crate) struct Signature {
+    on: bool,
+    /// Sorted.
+    names: Vec<String>,
+    scratch: Vec<u8>,
+}
+
+impl Signature {
+    pub(crate) fn new(matching: &VectorMatching) -> Self {
+        let mut names = matching.labels.clone();
+        if !matching.on {
+            names.push(METRIC_NAME.to_owned());
+        }
+        names.sort_unstable();
+        names.dedup();
+        Self { on: matching.on, names, scratch: Vec::new() }
+    }
+
+    /// The labels of a series that count, in the canonical encoding.
+    pub(crate) fn of(&mut self, labels: &Labels) -> &[u8] {
+        self.scratch.clear();
+        for (name, value) in labels.iter() {
+            let is_named = self.names.binary_search_by(|candidate| candidate.as_str().cmp(name)).is_ok();
+            if is_named == self.on {
+                push_pair(&mut self.scratch, name, value);
+            }
+        }
+        &self.scratch
+    }
+
+    fn labels_of(&mut self, labels: &Labels) -> Labels {
+        labels_from(self.of(labels))
+    }
+}
+
+pub(crate) fn labels_from(encoded: &[u8]) -> Labels {
+    Labels::from_encoded(encoded).expect("pairs of a label set, in its order, are a label set")
+}
+
+pub(super) async fn stream(run: &mut Run<'_>, matched: &Match, steps: Steps, sink: &mut dyn Sink) -> Result<()> {
+    let is_one_left = matched.matching.cardinality == Cardinality::OneToMany;
+    let (one, many) =
+        if is_one_left { (&matched.left, &matched.right) } else { (&matched.right, &matched.left) };
+    let mut one_side = OneSide {
+        table: Table::new(run, steps),
+        signature: Signature::new(&matched.matching),
+        signatures: LabelsIndex::default(),
+        rows: Vec::new(),
+        conflict: None,
+    };
+    stream_vector(run, one, steps, &mut one_side).await?;
+    if one_side.table.len() == 0 && fill_of_one(&matched.matching).is_none() {
+        // Nothing can meet; the other side is not even asked for.
+        return Ok(());
+    }
+    let mut many_side = ManySide::new(matched, one_side, steps, sink);
+    many_side.check_conflict_with_fill()?;
+    stream_vector(run, many, steps, &mut many_side).await?;
+    many_side.finish(run)
+}
+
+/// What a missing series of the *one* side counts as.
+fn fill_of_one(matching: &VectorMatching) -> Option<f64> {
+    if matching.cardinality == Cardinality::OneToMany { matching.fill_left } else { matching.fill_right }
+}
+
+/// What a missing series of the *many* side counts as.
+fn fill_of_many(matching: &VectorMatching) -> Option<f64> {
+    if matching.cardinality == Cardinality::OneToMany { matching.fill_right } else { matching.fill_left }
+}
+
+/// All series of the *one* side by their signatures.
+struct OneSide {
+    table: Table,
+    signature: Signature,
+    signatures: LabelsIndex,
+    /// For each signature its rows, of which at most one has a point at each step.
+    rows: Vec<Vec<usize>>,
+    /// Two rows of one signature that share steps, and those steps.
+    conflict: Option<(usize, usize, Vec<u64>)>,
+}
+
+impl Sink for OneSide {
+    fn series(&mut self, run: &mut Run<'_>, series: Series<'_>) -> Result<()> {
+        let encoded = self.signature.of(series.labels);
+        let (slot, is_new) = self.signatures.insert(encoded, || labels_from(encoded));
+        if is_new {
+            self.rows.push(Vec::new());
+        }
+        let row = self.table.push(run, series.labels.clone(), series.drop_name, series.column)?;
+        if self.conflict.is_none() {
+            for other in &self.rows[slot] {
+                let shared = shared_steps(self.table.row(*other), series.column);
+                if shared.iter().any(|word| *word != 0) {
+                    self.conflict = Some((*other, row, shared));
+                    break;
+                }
+            }
+        }
+        self.rows[slot].push(row);
+        run.work(series.column.values.len())
+    }
+}
+
+fn shared_steps(row: RowView<'_>, column: &Column) -> Vec<u64> {
+    let mut left = vec![0; row.present.len()];
+    super::column::mark(&mut left, row.present, row.histograms);
+    let mut right = vec![0; row.present.len()];
+    column.mark(&mut right);
+    left.iter().zip(&right).map(|(left, right)| left & right).collect()
+}
+
+/// Streams the *many* side past the kept one.
+struct ManySide<'a> {
+    matched: &'a Match,
+    one: OneSide,
+    steps: Steps,
+    /// Steps at which the *many* side has any point.
+    present: Vec<u64>,
+    /// For each signature of the *one* side the steps at which a series met another. Only kept where needed.
+    met: Vec<Vec<u64>>,
+    keeps_met: bool,
+    /// Label sets of results, to notice two of them at one step. Only kept where they can be equal.
+    results: LabelsIndex,
+    result_steps: Vec<(Vec<u8>, Vec<u64>)>,
+    output: Column,
+    names_drop: bool,
+    sink: &'a mut dyn Sink,
+}
+
+impl<'a> ManySide<'a> {
+    fn new(matched: &'a Match, one: OneSide, steps: Steps, sink: &'a mut dyn Sink) -> Self {
+        let one_to_one = matched.matching.cardinality == Cardinality::OneToOne;
+        let keeps_met = one_to_one || fill_of_many(&matched.matching).is_some();
+        let met = if keeps_met { vec![Vec::new(); one.rows.len()] } else { Vec::new() };
+        Self {
+            matched,
+            one,
+            steps,
+            present: vec![0; steps.words()],
+            met,
+            keeps_met,
+            results: LabelsIndex::default(),
+            result_steps: Vec::new(),
+            output: Column::default(),
+            names_drop: drops_name(matched.op) || (matched.returns_bool && !matched.delayed_name_removal),
+            sink,
+        }
+    }
+
+    /// With a fill value the original looks for duplicates even where the other side is empty.
+    fn check_conflict_with_fill(&self) -> Result<()> {
+        let matching = &self.matched.matching;
+        let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
+        if fills { self.check_conflict(None) } else { Ok(()) }
+    }
+
+    /// Fails where two series of the *one* side are equal at a step at which the *many* side has anything.
+    fn check_conflict(&self, present: Option<&[u64]>) -> Result<()> {
+        let Some((left, right, shared)) = &self.one.conflict else { return Ok(()) };
+        if present.is_some_and(|present| shared.iter().zip(present).all(|(left, right)| left & right == 0)) {
+            return Ok(());
+        }
+        let side = if self.matched.matching.cardinality == Cardinality::OneToMany { "left" } else { "right" };
+        let labels = self.one.table.row(*left).labels;
+        let group = self.one.signature.clone().labels_of(labels);
+        let mut shown = [format!("{labels:?}"), format!("{:?}", self.one.table.row(*right).labels)];
+        shown.sort_unstable();
+        Err(unprocessable(format!(
+            "found duplicate series for the match group {group:?} on the {side} hand-side of the operation: [{}, \
+             {}];many-to-many matching not allowed: matching labels must be unique on one side",
+            shown[0], shown[1]
+        )))
+    }
+
+    /// Combines a series with one of the other side, or with a fill value, and hands the result on.
+    fn combine(
+        &mut self,
+        run: &mut Run<'_>,
+        many: (&Labels, &Column),
+        one: Operand<'_>,
+        slot: Option<usize>,
+    ) -> Result<()> {
+        let (many_labels, column) = many;
+        let mut output = std::mem::take(&mut self.output);
+        output.reset(self.steps);
+        let mut met = vec![0; self.steps.words()];
+        self.compute(run, column, &one, &mut output, &mut met);
+        run.work(self.steps.count)?;
+        if met.iter().all(|word| *word == 0) {
+            self.output = output;
+            return Ok(());
+        }
+        if let Some(slot) = slot.filter(|_| self.keeps_met) {
+            self.mark_met(slot, &met)?;
+        }
+        let labels = self.result_labels(many_labels, one.labels());
+        self.check_result(slot, many_labels, &labels, &met)?;
+        if !output.is_empty() {
+            // As in the original, a comparison forgets that its input was to lose its name at the end.
+            let drop_name = self.matched.returns_bool;
+            let metric_name = labels.metric_name();
+            let series = Series { labels: &labels, metric_name, drop_name, column: &mut output };
+            self.sink.series(run, series)?;
+        }
+        self.output = output;
+        Ok(())
+    }
+
+    fn mark_met(&mut self, slot: usize, met: &[u64]) -> Result<()> {
+        let known = &mut self.met[slot];
+        known.resize(met.len(), 0);
+        let again = known.iter().zip(met).any(|(known, met)| known & met != 0);
+        if again && self.matched.matching.cardinality == Cardinality::OneToOne {
+            return Err(unprocessable(
+                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)".to_owned(),
+            ));
+        }
+        known.iter_mut().zip(met).for_each(|(known, met)| *known |= met);
+        Ok(())
+    }
+
+    /// Fails where a result has the labels of another one at the same step.
+    fn check_result(&mut self, slot: Option<usize>, many: &Labels, labels: &Labels, met: &[u64]) -> Result<()> {
+        // One-to-one results are as distinct as the signatures; so are others as long as they keep all labels.
+        let is_distinct = self.matched.matching.cardinality == Cardinality::OneToOne
+            || (self.matched.matching.include.is_empty() && self.matched.many_has_one_name);
+        if is_distinct {
+            return Ok(());
+        }
+        let signature = match slot {
+            Some(slot) => self.one.signatures.labels(slot).encoded().to_vec(),
+            None => self.one.signature.of(many).to_vec(),
+        };
+        let (index, is_new) = self.results.insert(labels.encoded(), || labels.clone());
+        if is_new {
+            self.result_steps.push((signature, met.to_vec()));
+            return Ok(());
+        }
+        let (known_signature, known) = &mut self.result_steps[index];
+        if known.iter().zip(met).any(|(known, met)| known & met != 0) {
+            return Err(if *known_signature == signature {
+                unprocessable("multiple matches for labels: grouping labels must ensure unique matches".to_owned())
+            } else {
+                same_labelset()
+            });
+        }
+        known.iter_mut().zip(met).for_each(|(known, met)| *known |= met);
+        Ok(())
+    }
+
+    /// Source: Prometheus `resultMetric`.
+    fn result_labels(&self, many: &Labels, one: &Labels) -> Labels {
+        let matching = &self.matched.matching;
+        let one_to_one = matching.cardinality == Cardinality::OneToOne;
+        let keep = |name: &str| {
+            if self.names_drop && METADATA_LABELS.contains(&name) {
+                return false;
+            }
+            !one_to_one || matching.labels.iter().any(|label| label == name) == matching.on
+        };
+        let kept = many.filtered(keep);
+        if matching.include.is_empty() {
+            return kept;
+        }
+        let mut builder = LabelsBuilder::from(&kept);
+        for name in &matching.include {
+            builder.set(name, one.get(name).unwrap_or(""));
+        }
+        builder.build()
+    }
+
+    fn compute(&self, run: &mut Run<'_>, many: &Column, one: &Operand<'_>, output: &mut Column, met: &mut [u64]) {
+        let swapped = self.matched.matching.cardinality == Cardinality::OneToMany;
+        let mut histograms = Vec::new();
+        let mut general = |run: &mut Run<'_>, step: usize, many: PointRef<'_>, one: PointRef<'_>, output: &mut Column| {
+            let (left, right) = if swapped { (one, many) } else { (many, one) };
+            let outcome = self.operate(run, left, right);
+            let Some((keep, value)) = outcome else { return };
+            met[step / 64] |= 1 << (step % 64);
+            match (self.matched.returns_bool, keep, value) {
+                (true, keep, _) => output.set(step, f64::from(u8::from(keep))),
+                (false, false, _) => {}
+                (false, true, PointValue::Float(value)) => output.set(step, value),
+                (false, true, PointValue::Histogram(histogram)) => {
+                    histograms.push(StepHistogram { step, histogram: Arc::<FloatHistogram>::from(histogram) });
+                }
+            }
+        };
+        if many.histograms.is_empty() && one.histograms().is_empty() && super::operate::is_float_operation(self.matched.op) {
+            return self.compute_floats(many, one, output, met);
+        }
+        for step in 0..self.steps.count {
+            if let (Some(many), Some(one)) = (many.point(step), one.point(step)) {
+                general(run, step, many, one, output);
+            }
+        }
+        output.histograms = histograms;
+    }
+
+    /// The common case: no histogram on either side.
+    fn compute_floats(&self, many: &Column, one: &Operand<'_>, output: &mut Column, met: &mut [u64]) {
+        let swapped = self.matched.matching.cardinality == Cardinality::OneToMany;
+        for (index, word) in met.iter_mut().enumerate() {
+            *word = many.present[index] & one.present_word(index);
+        }
+        let arithmetic = arithmetic(self.matched.op);
+        for_each_bit(met, |step| {
+            let (many, one) = (many.values[step], one.value(step));
+            let (left, right) = if swapped { (one, many) } else { (many, one) };
+            match arithmetic {
+                Some(operation) => output.set(step, operation(left, right)),
+                None => {
+                    let holds = compares(self.matched.op, left, right);
+                    if self.matched.returns_bool {
+                        output.set(step, f64::from(u8::from(holds)));
+                    } else if holds {
+                        output.set(step, left);
+                    }
+                }
+            }
+        });
+    }
+
+    /// Whether a comparison holds, and the value; `None` where the operator has no meaning between the two.
+    fn operate(&self, run: &mut Run<'_>, left: PointRef<'_>, right: PointRef<'_>) -> Option<(bool, PointValue)> {
+        if let (PointRef::Float(left), PointRef::Float(right)) = (left, right) {
+            if let Some(operation) = arithmetic(self.matched.op) {
+                return Some((true, PointValue::Float(operation(left, right))));
+            }
+            if is_comparison(self.matched.op) {
+                return Some((compares(self.matched.op, left, right), PointValue::Float(left)));
+            }
+        }
+        binary::operation(self.matched.op, left, right, self.matched.position, &mut run.annotations)
+    }
+
+    /// Combines what the *one* side has left over with the fill value of the *many* side.
+    fn finish(mut self, run: &mut Run<'_>) -> Result<()> {
+        self.check_conflict(Some(&self.present))?;
+        let Some(fill) = fill_of_many(&self.matched.matching) else { return Ok(()) };
+        let mut column = Column::default();
+        let table = std::mem::replace(&mut self.one.table, Table::new(run, self.steps));
+        let rows = std::mem::take(&mut self.one.rows);
+        for (slot, rows) in rows.iter().enumerate() {
+            let met = self.met[slot].clone();
+            for row in rows {
+                column.fill(self.steps, fill);
+                column.mask(&met, false);
+                let row = table.row(*row);
+                let labels = self.one.signature.labels_of(row.labels);
+                self.combine(run, (&labels, &column), Operand::Row(row), None)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Sink for ManySide<'_> {
+    fn series(&mut self, run: &mut Run<'_>, series: Series<'_>) -> Result<()> {
+        series.column.mark(&mut self.present);
+        let slot = self.one.signatures.find(self.one.signature.of(series.labels));
+        let fill = fill_of_one(&self.matched.matching);
+        let mut unmatched = fill.map(|_| {
+            let mut bitmap = vec![0; self.steps.words()];
+            series.column.mark(&mut bitmap);
+            bitmap
+        });
+        if let Some(slot) = slot {
+            let rows = self.one.rows[slot].clone();
+            let table = std::mem::replace(&mut self.one.table, Table::new(run, self.steps));
+            let mut outcome = Ok(());
+            for row in rows {
+                let row = table.row(row);
+                if let Some(unmatched) = &mut unmatched {
+                    let mut met = vec![0; unmatched.len()];
+                    super::column::mark(&mut met, row.present, row.histograms);
+                    unmatched.iter_mut().zip(&met).for_each(|(left, met)| *left &= !met);
+                }
+                outcome = outcome.and_then(|()| {
+                    self.combine(run, (series.labels, series.column), Operand::Row(row), Some(slot))
+                });
+            }
+            self.one.table = table;
+            outcome?;
+        }
+        if let (Some(fill), Some(unmatched)) = (fill, unmatched) {
+            series.column.mask(&unmatched, true);
+            let labels = self.one.signature.labels_of(series.labels);
+            let operand = Operand::Fill { labels: &labels, value: fill };
+            self.combine(run, (series.labels, series.column), operand, slot)?;
+        }
+        Ok(())
+    }
+}
+
+/// A series of the *one* side, or what stands for it.
+enum Operand<'a> {
+    Row(RowView<'a>),
+    Fill { labels: &'a Labels, value: f64 },
+}
+
+impl Operand<'_> {
+    fn labels(&self) -> &Labels {
+        match self {
+            Self::Row(row) => row.labels,
+            Self::Fill { labels, .. } => labels,
+        }
+    }
+
+    fn histograms(&self) -> &[StepHistogram] {
+        match self {
+            Self::Row(row) => row.histograms,
+            Self::Fill { .. } => &[],
+        }
+    }
+
+    fn present_word(&self, index: usize) -> u64 {
+        match self {
+            Self::Row(row) => row.present[index],
+            Self::Fill { .. } => u64::MAX,
+        }
+    }
+
+    fn value(&self, step: usize) -> f64 {
+        match self {
+            Self::Row(row) => row.values[step],
+            Self::Fill { value, .. } => *value,
+        }
+    }
+
+    fn point(&self, step: usize) -> Option<PointRef<'_>> {
+        match self {
+            Self::Fill { value, .. } => Some(PointRef::Float(*value)),
+            Self::Row(row) if has_bit(row.present, step) => Some(PointRef::Float(row.values[step])),
+            Self::Row(row) => {
+                let index = row.histograms.binary_search_by_key(&step, |point| point.step).ok()?;
+                Some(PointRef::Histogram(&row.histograms[index].histogram))
+            }
+        }
+    }
+}
+
+fn unprocessable(message: String) -> Error {
+    Error::new(ErrorKind::Unprocessable, message)
+}

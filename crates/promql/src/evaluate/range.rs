@@ -1,0 +1,436 @@
+//! Windows: the samples of a series that lie in the range of each step, and the functions over them.
+//!
+//! Windows are slices of a series' columns whose edges only move forward. Stale markers are taken out of the columns
+//! before, which costs a copy only where there are any.
+
+use std::sync::Arc;
+
+use norn_base::Result;
+use norn_model::histogram::ResetHint;
+use norn_model::sample::is_stale;
+use norn_model::select::{HistogramPoint, SeriesView, TimeRange};
+use norn_model::{FloatHistogram, Labels};
+
+use super::column::{Column, Steps};
+use super::names::pass;
+use super::run::Run;
+use super::scalar::{ScalarColumn, scalars, values_at};
+use super::selector::{Reader, advance, metric_name};
+use super::table::MergedTable;
+use super::{Series, Sink, stream as stream_vector};
+use crate::annotations::Annotation;
+use crate::kernels::{CallContext, PointValue, Window, counter};
+use crate::plan::node::{RangeCall, RangeSource, Selector, Subquery};
+use crate::tree::RangeExtension;
+
+/// The samples of one series from which windows are cut: sorted columns without stale markers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Samples<'a> {
+    pub(crate) labels: &'a Labels,
+    pub(crate) metric_name: &'a str,
+    pub(crate) drop_name: bool,
+    pub(crate) timestamps_ms: &'a [i64],
+    pub(crate) values: &'a [f64],
+    pub(crate) starts_ms: &'a [i64],
+    pub(crate) histograms: &'a [HistogramPoint],
+    pub(crate) histogram_starts_ms: &'a [i64],
+}
+
+/// Takes the samples of one series after the other.
+pub(crate) trait WindowSink: Send {
+    fn samples(&mut self, run: &mut Run<'_>, samples: Samples<'_>, frame: Frame) -> Result<()>;
+}
+
+/// Where the windows of all steps lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frame {
+    pub(crate) steps: Steps,
+    pub(crate) range_ms: i64,
+    pub(crate) offset_ms: i64,
+    pub(crate) at_ms: Option<i64>,
+    pub(crate) extension: RangeExtension,
+    pub(crate) lookback_ms: i64,
+}
+
+impl Frame {
+    /// The right edge of a step's window, inclusive.
+    #[inline]
+    pub(crate) fn end_ms(&self, step: usize) -> i64 {
+        self.at_ms.unwrap_or_else(|| self.steps.time_ms(step)).saturating_sub(self.offset_ms)
+    }
+
+    /// The left edge of a step's window, exclusive.
+    #[inline]
+    pub(crate) fn start_ms(&self, step: usize) -> i64 {
+        self.end_ms(step).saturating_sub(self.range_ms)
+    }
+
+    /// All samples that any window looks at.
+    fn time_range(&self) -> TimeRange {
+        let (before_ms, after_ms) = match self.extension {
+            RangeExtension::None => (0, 0),
+            RangeExtension::Anchored => (self.lookback_ms, 0),
+            RangeExtension::Smoothed => (self.lookback_ms, self.lookback_ms),
+        };
+        TimeRange {
+            start_ms: self.start_ms(0).saturating_sub(before_ms).saturating_add(1),
+            end_ms: self.end_ms(self.steps.count - 1).saturating_add(after_ms),
+        }
+    }
+}
+
+/// Applies a kernel to each window.
+struct CallSink<'a> {
+    call: &'a RangeCall,
+    parameters: Vec<ScalarColumn>,
+    values: Vec<f64>,
+    output: Column,
+    /// Whether a metric's name tells whether it is a counter, and the function asks for one.
+    expects_counter: bool,
+    sink: &'a mut dyn Sink,
+}
+
+pub(super) async fn stream(run: &mut Run<'_>, call: &RangeCall, steps: Steps, sink: &mut dyn Sink) -> Result<()> {
+    let parameters = scalars(run, &call.parameters, steps).await?;
+    let values = vec![0.0; parameters.len()];
+    let expects_counter = matches!(call.function.name, "rate" | "increase");
+    let mut windows = CallSink { call, parameters, values, output: Column::default(), expects_counter, sink };
+    stream_windows(run, &call.source, steps, &mut windows).await
+}
+
+/// Hands the samples of each series of a range vector to a sink, with the windows of all steps.
+pub(crate) async fn stream_windows(
+    run: &mut Run<'_>,
+    source: &RangeSource,
+    steps: Steps,
+    sink: &mut dyn WindowSink,
+) -> Result<()> {
+    match source {
+        RangeSource::Selector { selector, range_ms } => stream_selector(run, selector, *range_ms, steps, sink).await,
+        RangeSource::Subquery(subquery) => stream_subquery(run, subquery, steps, sink).await,
+    }
+}
+
+async fn stream_selector(
+    run: &mut Run<'_>,
+    selector: &Selector,
+    range_ms: i64,
+    steps: Steps,
+    sink: &mut dyn WindowSink,
+) -> Result<()> {
+    let frame = Frame {
+        steps,
+        range_ms,
+        offset_ms: selector.offset_ms,
+        at_ms: selector.at_ms,
+        extension: selector.extension,
+        lookback_ms: run.options.lookback_ms,
+    };
+    let mut reader = Reader::open(run, selector, frame.time_range());
+    let mut cleaned = Cleaned::default();
+    while reader.next(run).await? {
+        let batch = std::mem::take(&mut reader.batch);
+        for series in batch.iter() {
+            if !reader.is_new(series.hash) {
+                continue;
+            }
+            let mut samples = cleaned.samples(series);
+            samples.metric_name = metric_name(selector, series.labels);
+            if !run.options.start_timestamps {
+                (samples.starts_ms, samples.histogram_starts_ms) = (&[], &[]);
+            }
+            if !samples.timestamps_ms.is_empty() || !samples.histograms.is_empty() {
+                sink.samples(run, samples, frame)?;
+            }
+        }
+        reader.batch = batch;
+    }
+    Ok(())
+}
+
+/// Copies of columns, where stale markers had to be taken out.
+#[derive(Default)]
+struct Cleaned {
+    timestamps_ms: Vec<i64>,
+    values: Vec<f64>,
+    starts_ms: Vec<i64>,
+    histograms: Vec<HistogramPoint>,
+    histogram_starts_ms: Vec<i64>,
+}
+
+impl Cleaned {
+    fn samples<'a>(&'a mut self, series: SeriesView<'a>) -> Samples<'a> {
+        let mut samples = Samples {
+            labels: series.labels,
+            metric_name: "",
+            drop_name: false,
+            timestamps_ms: series.timestamps_ms,
+            values: series.values,
+            starts_ms: series.starts_ms,
+            histograms: series.histograms,
+            histogram_starts_ms: series.histogram_starts_ms,
+        };
+        if series.values.iter().any(|value| is_stale(*value)) {
+            let keep = |index: &usize| !is_stale(series.values[*index]);
+            gather(&mut self.timestamps_ms, series.timestamps_ms, keep);
+            gather(&mut self.starts_ms, series.starts_ms, keep);
+            gather(&mut self.values, series.values, keep);
+            (samples.timestamps_ms, samples.values) = (&self.timestamps_ms, &self.values);
+            samples.starts_ms = &self.starts_ms;
+        }
+        if series.histograms.iter().any(|point| is_stale(point.histogram.sum)) {
+            let keep = |index: &usize| !is_stale(series.histograms[*index].histogram.sum);
+            gather(&mut self.histogram_starts_ms, series.histogram_starts_ms, keep);
+            gather(&mut self.histograms, series.histograms, keep);
+            samples.histograms = &self.histograms;
+            samples.histogram_starts_ms = &self.histogram_starts_ms;
+        }
+        samples
+    }
+}
+
+fn gather<T: Clone>(target: &mut Vec<T>, source: &[T], keep: impl Fn(&usize) -> bool) {
+    target.clear();
+    target.extend((0..source.len()).filter(keep).map(|index| source[index].clone()));
+}
+
+async fn stream_subquery(
+    run: &mut Run<'_>,
+    subquery: &Subquery,
+    steps: Steps,
+    sink: &mut dyn WindowSink,
+) -> Result<()> {
+    let frame = Frame {
+        steps,
+        range_ms: subquery.range_ms,
+        offset_ms: subquery.offset_ms,
+        at_ms: subquery.at_ms,
+        extension: RangeExtension::None,
+        lookback_ms: 0,
+    };
+    let inner = inner_steps(&frame, subquery.step_ms);
+    if inner.count == 0 {
+        return Ok(());
+    }
+    let mut held = run.held();
+    run.hold(&mut held, 0, (inner.count as u64).saturating_mul(32))?;
+    let mut samples = SubquerySink { frame, inner, columns: Cleaned::default(), sink };
+    if subquery.input.is_whole() {
+        return stream_vector(run, &subquery.input, inner, &mut samples).await;
+    }
+    let mut merged = MergedTable::new(run, inner);
+    stream_vector(run, &subquery.input, inner, &mut merged).await?;
+    let mut column = Column::default();
+    for (index, row) in merged.table.rows().enumerate() {
+        merged.table.load(index, &mut column);
+        let metric_name = row.labels.metric_name();
+        let column = &mut column;
+        samples.series(run, Series { labels: row.labels, metric_name, drop_name: row.drop_name, column })?;
+    }
+    Ok(())
+}
+
+/// The steps of a subquery: multiples of its step, from the first one after the left edge of the first window to the
+/// right edge of the last.
+fn inner_steps(frame: &Frame, step_ms: i64) -> Steps {
+    let after_ms = frame.start_ms(0);
+    let start_ms = (after_ms.div_euclid(step_ms) + 1).saturating_mul(step_ms);
+    Steps::range(start_ms, frame.end_ms(frame.steps.count - 1), step_ms)
+}
+
+/// Makes the points of a series at the steps of a subquery the samples of a range vector.
+struct SubquerySink<'a> {
+    frame: Frame,
+    inner: Steps,
+    columns: Cleaned,
+    sink: &'a mut dyn WindowSink,
+}
+
+impl Sink for SubquerySink<'_> {
+    fn series(&mut self, run: &mut Run<'_>, series: Series<'_>) -> Result<()> {
+        let Self { frame, inner, columns, sink } = self;
+        columns.timestamps_ms.clear();
+        columns.values.clear();
+        columns.histograms.clear();
+        series.column.for_each_float(|step, value| {
+            columns.timestamps_ms.push(inner.time_ms(step));
+            columns.values.push(value);
+        });
+        for point in &series.column.histograms {
+            let timestamp_ms = inner.time_ms(point.step);
+            columns.histograms.push(HistogramPoint { timestamp_ms, histogram: without_hint(&point.histogram) });
+        }
+        let samples = Samples {
+            labels: series.labels,
+            metric_name: series.metric_name,
+            drop_name: series.drop_name,
+            timestamps_ms: &columns.timestamps_ms,
+            values: &columns.values,
+            starts_ms: &[],
+            histograms: &columns.histograms,
+            histogram_starts_ms: &[],
+        };
+        sink.samples(run, samples, *frame)
+    }
+}
+
+/// What is known of the sample before says nothing of the one that the subquery has taken before.
+fn without_hint(histogram: &Arc<FloatHistogram>) -> Arc<FloatHistogram> {
+    match histogram.reset_hint {
+        ResetHint::Unknown | ResetHint::Gauge => Arc::clone(histogram),
+        ResetHint::CounterReset | ResetHint::NotCounterReset => {
+            Arc::new(FloatHistogram { reset_hint: ResetHint::Unknown, ..(**histogram).clone() })
+        }
+    }
+}
+
+impl WindowSink for CallSink<'_> {
+    fn samples(&mut self, run: &mut Run<'_>, samples: Samples<'_>, frame: Frame) -> Result<()> {
+        self.output.reset(frame.steps);
+        if !self.counter_in_one_pass(&samples, &frame) {
+            self.call_each_window(run, &samples, &frame)?;
+        }
+        run.work(frame.steps.count + samples.timestamps_ms.len())?;
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        if self.expects_counter {
+            self.check_counter(run, &samples);
+        }
+        let Samples { labels, metric_name, drop_name, .. } = samples;
+        pass(run, self.call.names, Series { labels, metric_name, drop_name, column: &mut self.output }, self.sink)
+    }
+}
+
+impl CallSink<'_> {
+    /// Computes all windows of a counter at once, at a cost that does not depend on how far they overlap. False where
+    /// the samples or the function do not allow it.
+    fn counter_in_one_pass(&mut self, samples: &Samples<'_>, frame: &Frame) -> bool {
+        let per_second = match self.call.function.name {
+            "rate" => true,
+            "increase" => false,
+            _ => return false,
+        };
+        let plain = frame.extension == RangeExtension::None && frame.at_ms.is_none();
+        if !plain || !samples.histograms.is_empty() || !samples.starts_ms.is_empty() {
+            return false;
+        }
+        let output = &mut self.output;
+        let windows = counter::Windows {
+            first_end_ms: frame.end_ms(0),
+            step_ms: frame.steps.step_ms,
+            count: frame.steps.count,
+            range_ms: frame.range_ms,
+        };
+        counter::for_each_window(samples.timestamps_ms, samples.values, windows, per_second, |step, value| {
+            output.set(step, value);
+        });
+        true
+    }
+
+    fn call_each_window(&mut self, run: &mut Run<'_>, samples: &Samples<'_>, frame: &Frame) -> Result<()> {
+        let mut cut = Cut::default();
+        for step in 0..frame.steps.count {
+            let window = cut.window(samples, frame, step);
+            if window.is_empty() {
+                continue;
+            }
+            values_at(&self.parameters, step, &mut self.values);
+            let mut context = CallContext {
+                parameters: &self.values,
+                position: self.call.position,
+                metric_name: samples.metric_name,
+                annotations: &mut run.annotations,
+                failure: None,
+            };
+            let result = (self.call.kernel)(&window, &mut context);
+            if let Some(failure) = context.failure {
+                return Err(failure);
+            }
+            run.work(window.timestamps_ms.len() + 16 * window.histograms.len())?;
+            match result {
+                Some(PointValue::Float(value)) => self.output.set(step, value),
+                Some(PointValue::Histogram(histogram)) => self.output.push_histogram(step, Arc::new(*histogram)),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Notices floats that do not look like a counter.
+    fn check_counter(&self, run: &mut Run<'_>, samples: &Samples<'_>) {
+        let metric = samples.metric_name;
+        if metric.is_empty() || !self.output.has_floats() {
+            return;
+        }
+        if run.options.type_and_unit_labels {
+            let label = samples.labels.get("__type__").unwrap_or("");
+            if !matches!(label, "counter" | "histogram") {
+                run.annotations.add(Annotation::PossibleNonCounterLabel { metric, label }, self.call.position);
+            }
+        } else if !["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| metric.ends_with(suffix)) {
+            run.annotations.add(Annotation::PossibleNonCounter { metric }, self.call.position);
+        }
+    }
+}
+
+/// The edges of the last window that was cut.
+#[derive(Debug, Default)]
+pub(crate) struct Cut {
+    floats: std::ops::Range<usize>,
+    histograms: std::ops::Range<usize>,
+}
+
+impl Cut {
+    /// The window of a step; steps ascend from call to call.
+    pub(crate) fn window<'a>(&mut self, samples: &Samples<'a>, frame: &Frame, step: usize) -> Window<'a> {
+        let (start_ms, end_ms) = (frame.start_ms(step), frame.end_ms(step));
+        self.floats.start = advance(samples.timestamps_ms, self.floats.start, start_ms);
+        self.floats.end = advance(samples.timestamps_ms, self.floats.end, end_ms);
+        self.histograms.start = advance_histograms(samples.histograms, self.histograms.start, start_ms);
+        self.histograms.end = advance_histograms(samples.histograms, self.histograms.end, end_ms);
+        let (mut floats, mut histograms) = (self.floats.clone(), self.histograms.clone());
+        if frame.extension != RangeExtension::None {
+            floats = extended(floats, samples.timestamps_ms.len(), |index| samples.timestamps_ms[index], frame, step);
+            let time_ms = |index: usize| samples.histograms[index].timestamp_ms;
+            histograms = extended(histograms, samples.histograms.len(), time_ms, frame, step);
+        }
+        Window {
+            timestamps_ms: &samples.timestamps_ms[floats.clone()],
+            values: &samples.values[floats.clone()],
+            starts_ms: samples.starts_ms.get(floats).unwrap_or(&[]),
+            histograms: &samples.histograms[histograms.clone()],
+            histogram_starts_ms: samples.histogram_starts_ms.get(histograms).unwrap_or(&[]),
+            range_start_ms: start_ms,
+            range_end_ms: end_ms,
+            evaluation_ms: frame.steps.time_ms(step),
+            extension: frame.extension,
+        }
+    }
+}
+
+fn advance_histograms(points: &[HistogramPoint], known: usize, time_ms: i64) -> usize {
+    known + points[known..].iter().take_while(|point| point.timestamp_ms <= time_ms).count()
+}
+
+/// A window with the last sample before it and, for `smoothed`, the first one at or after its end, where they are not
+/// further away than the lookback.
+fn extended(
+    window: std::ops::Range<usize>,
+    len: usize,
+    time_ms: impl Fn(usize) -> i64,
+    frame: &Frame,
+    step: usize,
+) -> std::ops::Range<usize> {
+    let (start_ms, end_ms) = (frame.start_ms(step), frame.end_ms(step));
+    let mut extended = window;
+    if extended.start > 0 && time_ms(extended.start - 1) > start_ms - frame.lookback_ms {
+        extended.start -= 1;
+    }
+    let reaches_end = extended.end > 0 && time_ms(extended.end - 1) == end_ms;
+    let smoothed = frame.extension == RangeExtension::Smoothed;
+    if smoothed && !reaches_end && extended.end < len && time_ms(extended.end) <= end_ms + frame.lookback_ms {
+        extended.end += 1;
+    }
+    extended
+}

@@ -1,0 +1,4 @@
+//! Blocks.
+
+pub(crate) mod cursor;
+pub mod file;
