@@ -12,27 +12,35 @@ use crate::tree::{DurationStyle, insert, to_node, to_yaml};
 
 const USAGE: &str = "\
 Usage:
-  norn config check [--from mimir] FILE     check a configuration file
-  norn config convert --from mimir FILE     print it in norn's own form
-  norn config coverage [--from mimir]       count the settings that have an effect
+  norn config check [--from mimir] [--expand-env] FILE...   check a configuration file
+  norn config convert --from mimir [--expand-env] FILE...   print it in norn's own form
+  norn config coverage [--from mimir]                       count the settings that have an effect
 ";
 
 /// Runs `norn config …`; `arguments` are those after `config`. Reads files: blocks.
 pub fn run(arguments: &[String], environment: &Environment) -> Printed {
-    match Command::parse(arguments) {
-        Err(problem) => Printed::failure(format!("{problem}\n{USAGE}"), 2),
-        Ok(Command { verb: Verb::Coverage, dialect, .. }) => {
-            Printed::answer(show::coverage(dialect.unwrap_or(Dialect::Mimir)), 0)
-        }
-        Ok(Command { verb: Verb::Check, dialect, files }) => {
-            check(dialect.unwrap_or(Dialect::Norn), &files, environment)
-        }
-        Ok(Command { verb: Verb::Convert, dialect, files }) => {
-            convert(dialect.unwrap_or(Dialect::Norn), &files, environment)
-        }
+    let command = match Command::parse(arguments) {
+        Ok(command) => command,
+        Err(problem) => return Printed::failure(format!("{problem}\n{USAGE}"), 2),
+    };
+    if command.verb == Verb::Coverage {
+        return Printed::answer(show::coverage(command.dialect.unwrap_or(Dialect::Mimir)), 0);
+    }
+    let dialect = command.dialect.unwrap_or(Dialect::Norn);
+    let line = CommandLine {
+        config_files: command.files.clone(),
+        expand_environment: command.expand_environment,
+        ..CommandLine::default()
+    };
+    let files = command.files.join(",");
+    match load::load(dialect, &line, environment) {
+        Err(error) => Printed::from(error),
+        Ok(loaded) if command.verb == Verb::Check => Printed::answer(check(&files, &loaded), 0),
+        Ok(loaded) => Printed::answer(convert(dialect, &files, &loaded, environment), 0),
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Verb {
     Check,
     Convert,
@@ -42,6 +50,7 @@ enum Verb {
 struct Command {
     verb: Verb,
     dialect: Option<Dialect>,
+    expand_environment: bool,
     files: Vec<String>,
 }
 
@@ -55,57 +64,44 @@ impl Command {
             Some(other) => return Err(format!("there is no command {other:?}")),
             None => return Err("a command is missing".to_owned()),
         };
-        let mut command = Self { verb, dialect: None, files: Vec::new() };
+        let mut command = Self { verb, dialect: None, expand_environment: false, files: Vec::new() };
         while let Some(argument) = arguments.next() {
-            let from = match argument.trim_start_matches('-').split_once('=') {
-                Some(("from", name)) => Some(name.to_owned()),
-                _ if matches!(argument.as_str(), "-from" | "--from") => arguments.next().cloned(),
-                _ => None,
+            let Some(option) = argument.strip_prefix("--").or_else(|| argument.strip_prefix('-')) else {
+                command.files.push(argument.clone());
+                continue;
             };
-            match from {
-                Some(name) => {
-                    let dialect = Dialect::from_name(&name);
-                    command.dialect = Some(dialect.ok_or_else(|| format!("there is no dialect {name:?}"))?);
+            match option.split_once('=').map_or((option, None), |(option, value)| (option, Some(value))) {
+                ("expand-env", None) => command.expand_environment = true,
+                ("from", value) => {
+                    let name = value.or_else(|| arguments.next().map(String::as_str)).unwrap_or_default();
+                    let dialect = Dialect::from_name(name).ok_or_else(|| format!("there is no dialect {name:?}"))?;
+                    command.dialect = Some(dialect);
                 }
-                None if argument.starts_with('-') => return Err(format!("there is no option {argument}")),
-                None => command.files.push(argument.clone()),
+                _ => return Err(format!("there is no option {argument}")),
             }
         }
-        if command.files.is_empty() && !matches!(command.verb, Verb::Coverage) {
+        if command.files.is_empty() && command.verb != Verb::Coverage {
             return Err("a configuration file is missing".to_owned());
         }
         Ok(command)
     }
 }
 
-fn load(dialect: Dialect, files: &[String], environment: &Environment) -> Result<Loaded, Printed> {
-    let line = CommandLine { config_files: files.to_vec(), expand_environment: true, ..CommandLine::default() };
-    load::load(dialect, &line, environment).map_err(Printed::from)
-}
-
-/// Whether a file can be taken, and what it says without effect. Variables are filled in.
-fn check(dialect: Dialect, files: &[String], environment: &Environment) -> Printed {
-    let loaded = match load(dialect, files, environment) {
-        Ok(loaded) => loaded,
-        Err(failure) => return failure,
-    };
+/// What is said of a file that can be taken: what in it has no effect.
+fn check(files: &str, loaded: &Loaded) -> String {
     let mut text = String::new();
     for warning in &loaded.warnings {
         let _ = writeln!(text, "warning: {warning}");
     }
-    let _ = writeln!(text, "{}: ok", files.join(","));
-    Printed::answer(text, 0)
+    let _ = writeln!(text, "{files}: ok");
+    text
 }
 
 /// A file in norn's own form: what differs from norn's own defaults, so that norn does what the original would.
 /// Secrets stay as they are. What is left out stands in comments at the top.
-fn convert(dialect: Dialect, files: &[String], environment: &Environment) -> Printed {
-    let loaded = match load(dialect, files, environment) {
-        Ok(loaded) => loaded,
-        Err(failure) => return failure,
-    };
+fn convert(dialect: Dialect, files: &str, loaded: &Loaded, environment: &Environment) -> String {
     let own = Settings::defaults(Dialect::Norn, environment);
-    let mut text = format!("# norn's own form of the {} configuration {}.\n", dialect.name(), files.join(","));
+    let mut text = format!("# norn's own form of the {} configuration {files}.\n", dialect.name());
     for warning in &loaded.warnings {
         let _ = writeln!(text, "# {warning}");
     }
@@ -127,5 +123,8 @@ fn convert(dialect: Dialect, files: &[String], environment: &Environment) -> Pri
         }
     }
     text.push_str(&to_yaml(tree));
-    Printed::answer(text, 0)
+    text
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,3 +77,6 @@ fn reference(after: &str) -> Option<(&str, usize)> {
     let length = after.bytes().take_while(|byte| is_name(byte)).count();
     (length > 0).then(|| (&after[..length], length))
 }
+
+#[cfg(test)]
+mod tests;

@@ -203,3 +203,6 @@ impl Flag<'_, '_> {
         UsageError::BadValue { name: self.name.to_owned(), text, problem }
     }
 }
+
+#[cfg(test)]
+mod tests;

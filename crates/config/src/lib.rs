@@ -2,7 +2,7 @@
 //!
 //! - [`table`]: every key of every dialect, as data: flag, type, default, what it does.
 //! - [`load`]: from command line, files and environment to [`settings::Settings`], each value with its origin.
-//! - [`metrics`], [`limits`]: the typed model. Nothing below it knows that dialects exist.
+//! - [`process`], [`metrics`], [`limits`]: the typed model. Nothing below it knows that dialects exist.
 //! - [`overrides`]: the tenants' own limits, reloaded while the process runs.
 //! - [`show`], [`check`]: printing, help, and the `norn config` commands.
 
@@ -12,6 +12,8 @@ pub mod kind;
 pub mod value;
 
 pub mod section;
+
+pub mod process;
 
 pub mod metrics;
 

@@ -263,6 +263,10 @@ impl Limits {
                 self.max_label_value_length,
             ));
         }
+        for rule in &self.metric_relabel_configs {
+            rule.check_names(self.name_validation_scheme)
+                .map_err(|problem| format!("metric_relabel_configs: {problem}"))?;
+        }
         let failover = self.ha_tracker_failover_timeout;
         let least = self.ha_tracker_update_timeout + self.ha_tracker_update_timeout_jitter_max + Duration::from_secs(1);
         if failover < least {
@@ -315,3 +319,6 @@ choices! {
         NoTranslation = "NoTranslation",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,11 +3,10 @@
 //! The order of precedence, from low to high: defaults, the `common` block of the file, the file, flags of `common`,
 //! flags.
 
-use std::path::Path;
-
 use crate::environment::Environment;
 use crate::flags::{CommandLine, Instead, UsageError};
 use crate::metrics::MetricsConfig;
+use crate::process::ProcessConfig;
 use crate::settings::{Settings, Warning};
 use crate::show;
 use crate::table::Dialect;
@@ -19,6 +18,8 @@ use crate::yaml::{self, NodeError};
 pub struct Loaded {
     /// All values with their origins, for the pages that show them.
     pub settings: Settings,
+    /// What the process is.
+    pub process: ProcessConfig,
     /// What the roles of the metrics signal rely on.
     pub metrics: MetricsConfig,
     /// What the operator should know; each is logged once.
@@ -133,29 +134,32 @@ pub fn load(dialect: Dialect, line: &CommandLine, environment: &Environment) -> 
     if !line.config_files.is_empty() {
         let mut document = parse("", "")?;
         for file in &line.config_files {
-            let bytes = read(file)?;
-            file_bytes.extend_from_slice(&bytes);
-            let text = String::from_utf8_lossy(&bytes);
-            let text = if line.expand_environment { environment.expand(&text) } else { text.into_owned() };
+            let mut text = read(file)?;
+            file_bytes.extend_from_slice(text.as_bytes());
+            if line.expand_environment {
+                text = environment.expand(&text);
+            }
             document.merge(parse(&text, file)?);
         }
         let in_files = |error| ConfigError::File { file: line.config_files.join(","), error };
         warnings.extend(settings.apply_file(&document).map_err(in_files)?);
     }
     settings.apply_flags(&line.settings)?;
-    let metrics =
-        MetricsConfig::from_settings(&settings).map_err(|error| ConfigError::Invalid(settings.locate(&error)))?;
+    let invalid = |error| ConfigError::Invalid(settings.locate(&error));
+    let process = ProcessConfig::from_settings(&settings).map_err(invalid)?;
+    let metrics = MetricsConfig::from_settings(&settings).map_err(invalid)?;
     validate::metrics(&settings, &metrics).map_err(ConfigError::Invalid)?;
     warnings.extend(settings.without_effect());
-    Ok(Loaded { settings, metrics, warnings, file_bytes })
+    Ok(Loaded { settings, process, metrics, warnings, file_bytes })
 }
 
 fn parse(text: &str, file: &str) -> Result<yaml::Node, ConfigError> {
     yaml::parse(text, file, "configuration").map_err(|error| ConfigError::File { file: file.to_owned(), error })
 }
 
-fn read(file: &str) -> Result<Vec<u8>, ConfigError> {
-    std::fs::read(Path::new(file)).map_err(|source| ConfigError::Read { file: file.to_owned(), source })
+/// A file's text; one that is not UTF-8 is an error.
+fn read(file: &str) -> Result<String, ConfigError> {
+    std::fs::read_to_string(file).map_err(|source| ConfigError::Read { file: file.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -11,20 +11,20 @@
 mod instance;
 mod read;
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use foldhash::HashMap;
 use norn_model::TenantId;
 use parking_lot::Mutex;
 
 pub use instance::{DistributorInstanceOverrides, IngesterInstanceOverrides};
 
 use crate::limits::Limits;
-use crate::section::FieldError;
+use crate::section::FromSettings;
 use crate::settings::Settings;
 use crate::yaml::{self, Node, NodeError};
 
@@ -44,7 +44,7 @@ pub struct Runtime {
     /// The limits of tenants that have none of their own.
     pub defaults: Arc<Limits>,
     /// The limits of the others, by tenant.
-    pub tenants: HashMap<String, Arc<Limits>>,
+    pub tenants: TenantLimits,
     /// What replaces [`IngesterInstanceLimits`](crate::metrics::IngesterInstanceLimits).
     pub ingester_limits: Option<IngesterInstanceOverrides>,
     /// What replaces [`DistributorInstanceLimits`](crate::metrics::DistributorInstanceLimits).
@@ -52,6 +52,9 @@ pub struct Runtime {
     /// The merged files; `None` if none were loaded.
     pub document: Option<Node>,
 }
+
+/// Limits by tenant.
+pub type TenantLimits = HashMap<String, Arc<Limits>>;
 
 /// Why a runtime configuration was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +73,9 @@ pub enum OverridesError {
         /// The source.
         file: String,
     },
+    /// The process's own settings do not fit.
+    #[error("{0}")]
+    Defaults(String),
     /// A key or value at a place is wrong.
     #[error("{0}")]
     Content(#[from] NodeError),
@@ -98,8 +104,9 @@ pub struct ReloadStatus {
 struct Files {
     names: Vec<String>,
     base: Settings,
-    /// A hash of the contents that were looked at last, taken or not: the same fault is reported once.
-    seen: Mutex<u64>,
+    /// A hash of the contents that were looked at last, taken or not: the same fault is reported once. `None` after
+    /// they could not be read.
+    seen: Mutex<Option<u64>>,
 }
 
 impl Overrides {
@@ -107,7 +114,7 @@ impl Overrides {
     pub fn fixed(limits: Limits) -> Arc<Self> {
         let runtime = Runtime {
             defaults: Arc::new(limits),
-            tenants: HashMap::new(),
+            tenants: HashMap::default(),
             ingester_limits: None,
             distributor_limits: None,
             document: None,
@@ -119,15 +126,15 @@ impl Overrides {
     ///
     /// Fails if the files cannot be read or taken, and if the defaults do not fit the model. Reads files: blocks.
     pub fn load(settings: &Settings) -> Result<Arc<Self>, OverridesError> {
-        let defaults = read::limits(settings).map_err(|problem| NodeError::nowhere(&problem))?;
-        let names: Vec<String> = crate::section::FromSettings::read(settings, "runtime_config.file")
-            .map_err(|error: FieldError| NodeError::nowhere(&error.to_string()))?;
+        let defaults = read::limits(settings)?;
+        let names: Vec<String> = FromSettings::read(settings, "runtime_config.file")
+            .map_err(|error| OverridesError::Defaults(settings.locate(&error)))?;
         if names.is_empty() {
             return Ok(Self::fixed(defaults));
         }
         let contents = read_files(&names)?;
         let runtime = read::runtime(settings, &contents)?;
-        let seen = Mutex::new(hash(&contents));
+        let seen = Mutex::new(Some(hash(&contents)));
         Ok(Arc::new(Self::new(runtime, Some(Files { names, base: settings.clone(), seen }))))
     }
 
@@ -173,13 +180,10 @@ impl Overrides {
         let Some(files) = &self.files else { return Ok(false) };
         // Held to the end, so that of two reloads at once the later files win.
         let mut seen = files.seen.lock();
+        let before = seen.take();
         let result = read_files(&files.names).and_then(|contents| {
-            let hash = hash(&contents);
-            if *seen == hash {
-                return Ok(None);
-            }
-            *seen = hash;
-            read::runtime(&files.base, &contents).map(Some)
+            *seen = Some(hash(&contents));
+            if *seen == before { Ok(None) } else { read::runtime(&files.base, &contents).map(Some) }
         });
         match result {
             Ok(None) => Ok(false),
@@ -248,3 +252,6 @@ fn hash(contents: &Contents) -> u64 {
     }
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests;

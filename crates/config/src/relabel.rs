@@ -1,10 +1,11 @@
 //! Prometheus' relabelling rules: what they are; whoever takes samples applies them.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use norn_gotext::regex::GoRegex;
 
+use crate::limits::NameValidation;
 use crate::section::{FromValue, choices};
 use crate::value::Value;
 use crate::yaml::{Fields, Node, NodeError};
@@ -117,7 +118,7 @@ impl RelabelConfig {
         let replacement = fields.text("replacement")?;
         let action = fields.text("action")?;
         fields.finish()?;
-        let action = action.unwrap_or_else(|| "replace".to_owned()).to_lowercase();
+        let action = action.unwrap_or_else(|| "replace".to_owned());
         let rule = Self {
             source_labels: source_labels.unwrap_or_default(),
             separator: separator.unwrap_or_else(|| DEFAULT_SEPARATOR.to_owned()),
@@ -126,13 +127,14 @@ impl RelabelConfig {
             modulus: modulus.unwrap_or(0),
             target_label: target_label.unwrap_or_default(),
             replacement: replacement.unwrap_or_else(|| DEFAULT_REPLACEMENT.to_owned()),
-            action: RelabelAction::from_value(&Value::Text(action)).map_err(|problem| node.error(problem))?,
+            action: RelabelAction::from_value(&Value::Text(action.to_lowercase()))
+                .map_err(|_| node.error(format!("unknown relabel action {action:?}")))?,
         };
         rule.check().map_err(|problem| node.error(problem))?;
         Ok(rule)
     }
 
-    /// Prometheus' own checks of a rule.
+    /// Prometheus' own checks of a rule, but for those of [`RelabelConfig::check_names`].
     ///
     /// Source: Prometheus `model/relabel/relabel.go`, `Config.Validate`.
     fn check(&self) -> Result<(), String> {
@@ -150,9 +152,6 @@ impl RelabelConfig {
         if reads_target && self.replacement != DEFAULT_REPLACEMENT {
             return Err(format!("'replacement' can not be set for {action} action"));
         }
-        if self.action == Action::LabelMap && self.replacement.is_empty() {
-            return Err(format!("\"\" is invalid 'replacement' for {action} action"));
-        }
         let plain = self.separator == DEFAULT_SEPARATOR && self.modulus == 0 && self.replacement == DEFAULT_REPLACEMENT;
         let equality = matches!(self.action, Action::KeepEqual | Action::DropEqual);
         if equality && !(plain && self.regex.pattern() == DEFAULT_REGEX) {
@@ -166,4 +165,32 @@ impl RelabelConfig {
         }
         Ok(())
     }
+
+    /// Checks the names of labels that the rule writes, which depends on what names a tenant may use.
+    ///
+    /// Source: Prometheus `model/relabel/relabel.go`, `Config.Validate`.
+    pub fn check_names(&self, names: NameValidation) -> Result<(), String> {
+        use RelabelAction as Action;
+        let (field, name, may_refer) = match self.action {
+            Action::Replace => ("target_label", &self.target_label, true),
+            Action::LabelMap => ("replacement", &self.replacement, true),
+            Action::HashMod | Action::Lowercase | Action::Uppercase | Action::KeepEqual | Action::DropEqual => {
+                ("target_label", &self.target_label, false)
+            }
+            Action::Keep | Action::Drop | Action::LabelDrop | Action::LabelKeep => return Ok(()),
+        };
+        let valid = match names {
+            NameValidation::Utf8 => !name.is_empty(),
+            NameValidation::Legacy => LEGACY_NAME.is_match(name) && (may_refer || !name.contains('$')),
+        };
+        if valid { Ok(()) } else { Err(format!("{name:?} is invalid '{field}' for {} action", self.action.as_str())) }
+    }
 }
+
+/// A label's name, in which `$1`, `$name` and `${name}` may stand for parts.
+static LEGACY_NAME: LazyLock<GoRegex> = LazyLock::new(|| {
+    GoRegex::new(r"^(?:(?:[a-zA-Z_]|\$(?:\{\w+\}|\w+))+\w*)+$").expect("the pattern is fixed, and tests use it")
+});
+
+#[cfg(test)]
+mod tests;

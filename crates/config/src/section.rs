@@ -2,7 +2,8 @@
 //!
 //! A field's name is its key: `section!` reads the field `dir` of a section at `blocks_storage.tsdb` from
 //! `blocks_storage.tsdb.dir`. So a struct cannot disagree with the table of settings about a name, and a test can
-//! list every key that the model reads by giving it a [`Source`] that writes them down.
+//! list every key that the model reads by giving it a [`Source`] that writes them down. The documentation of a field
+//! is also what the help says of its setting.
 //!
 //! Rejected: serde structs. They would repeat 1,700 defaults and flags of the table, report errors without the
 //! origin of a value, and could not say which keys nobody reads.
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::value::Value;
+use crate::value::{Secret, Value};
 
 /// Where typed fields come from: the value of every key that exists.
 pub trait Source {
@@ -40,6 +41,21 @@ impl FieldError {
 pub trait FromSettings: Sized {
     /// Reads the value at `path`, or the section below it.
     fn read(source: &dyn Source, path: &str) -> Result<Self, FieldError>;
+
+    /// Adds a description of each setting that is read at `path` or below it. `document` are the lines of
+    /// documentation of the field that is read there.
+    fn describe(path: &str, document: &'static [&'static str], out: &mut Vec<Description>) {
+        out.push(Description { path: path.to_owned(), document });
+    }
+}
+
+/// What the model says of a setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// The setting's path.
+    pub path: String,
+    /// The lines of documentation of its field.
+    pub document: &'static [&'static str],
 }
 
 /// What can be made of one value.
@@ -133,6 +149,12 @@ impl FromValue for String {
     }
 }
 
+impl FromValue for Secret {
+    fn from_value(value: &Value) -> Result<Self, String> {
+        String::from_value(value).map(Self::new)
+    }
+}
+
 impl FromValue for PathBuf {
     fn from_value(value: &Value) -> Result<Self, String> {
         String::from_value(value).map(Self::from)
@@ -188,13 +210,13 @@ macro_rules! section {
     (
         $(#[$attribute:meta])*
         pub struct $name:ident {
-            $($(#[$field_attribute:meta])* pub $field:ident: $type:ty,)*
+            $($(#[doc = $document:literal])* pub $field:ident: $type:ty,)*
         }
     ) => {
         $(#[$attribute])*
         #[derive(Debug, Clone, PartialEq)]
         pub struct $name {
-            $($(#[$field_attribute])* pub $field: $type,)*
+            $($(#[doc = $document])* pub $field: $type,)*
         }
 
         impl $crate::section::FromSettings for $name {
@@ -208,6 +230,18 @@ macro_rules! section {
                         &$crate::section::join(path, stringify!($field)),
                     )?,)*
                 })
+            }
+
+            fn describe(
+                path: &str,
+                _: &'static [&'static str],
+                out: &mut Vec<$crate::section::Description>,
+            ) {
+                $(<$type as $crate::section::FromSettings>::describe(
+                    &$crate::section::join(path, stringify!($field)),
+                    &[$($document),*],
+                    out,
+                );)*
             }
         }
     };

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use crate::environment::Environment;
 use crate::flags::UsageError;
 use crate::section::{FieldError, Source};
-use crate::table::{Coverage, Dialect, Setting, Table};
+use crate::table::{Category, Coverage, Dialect, Setting, Table};
 use crate::value::Value;
-use crate::yaml::{NodeError, Place};
+use crate::yaml::{Node, NodeError, Place};
 
 /// Who gave a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl fmt::Display for Warning {
 }
 
 /// All values of a dialect, each with its origin.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     dialect: Dialect,
     table: &'static Table,
@@ -94,9 +94,22 @@ impl Settings {
         &self.defaults[index]
     }
 
-    /// Whether the value of a row differs from its default.
+    /// Whether somebody gave a row a value that differs from its default. A default that follows another setting, as
+    /// folders follow `data_dir`, is no change.
     pub fn is_changed(&self, index: usize) -> bool {
-        self.values[index] != self.defaults[index]
+        self.origins[index] != Origin::Default && self.values[index] != self.defaults[index]
+    }
+
+    /// Whether any value below a path differs from its default.
+    pub fn is_section_changed(&self, path: &str) -> bool {
+        self.table.below(path).any(|index| self.is_changed(index))
+    }
+
+    /// The settings of a category whose values differ from their defaults.
+    pub fn changed(&self, category: Category) -> impl Iterator<Item = &'static Setting> {
+        let rows = self.table.settings().iter().enumerate();
+        rows.filter(move |(index, setting)| setting.category == category && self.is_changed(*index))
+            .map(|(_, setting)| setting)
     }
 
     /// Sets the value of a row.
@@ -108,7 +121,7 @@ impl Settings {
     /// Lays a configuration file over the values. Returns warnings about keys of earlier versions.
     ///
     /// Sections of `common` go to the settings that inherit them, below what the file says of these themselves.
-    pub fn apply_file(&mut self, root: &crate::yaml::Node) -> Result<Vec<Warning>, NodeError> {
+    pub fn apply_file(&mut self, root: &Node) -> Result<Vec<Warning>, NodeError> {
         let mut reader = file::Reader::new(self.table);
         reader.read(root)?;
         for (index, value, place) in common::inherited(self.table, &reader.values) {
@@ -194,6 +207,14 @@ impl Settings {
                 self.values[index] = Value::Text(format!("{data_dir}{rest}"));
             }
         }
+    }
+}
+
+/// Without the values: some are secret.
+impl fmt::Debug for Settings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let changed = (0..self.values.len()).filter(|index| self.is_changed(*index)).count();
+        formatter.debug_struct("Settings").field("dialect", &self.dialect).field("changed", &changed).finish()
     }
 }
 

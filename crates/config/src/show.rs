@@ -1,10 +1,13 @@
 //! What a process shows of its configuration: the page `/config`, the help, how much of a dialect has an effect.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::kind::Kind;
+use crate::metrics::MetricsConfig;
+use crate::section::{Description, FromSettings};
 use crate::settings::Settings;
-use crate::table::{Category, Coverage, Dialect};
+use crate::table::{Category, Coverage, Dialect, Setting};
 use crate::tree::{DurationStyle, insert, quoted, to_node, to_yaml};
 use crate::value::Value;
 use crate::yaml::Node;
@@ -57,44 +60,43 @@ fn shown(path: &str, kind: Kind, value: &Value) -> Node {
     to_node(value, DurationStyle::of(path))
 }
 
-/// The flags: those that everyone should know, or all.
+/// Flags that are no settings.
+const OTHER_FLAGS: [(&str, &str, &str); 7] = [
+    ("config.expand-env", "boolean", "Fill environment variables into the configuration file."),
+    ("config.file", "string", "Configuration file in YAML, or several with commas between."),
+    ("help", "", "Print basic help."),
+    ("help-all", "", "Print help with all flags."),
+    ("modules", "", "List what each target starts, and exit."),
+    ("print.config", "", "Print the configuration, and exit."),
+    ("version", "", "Print the version, and exit."),
+];
+
+/// What the settings do that are not part of the model of a signal.
+const OTHER_DESCRIPTIONS: [(&str, &str); 2] = [
+    ("data_dir", "The folder of all data that has no folder of its own."),
+    ("signals", "The signals of this process: metrics, logs, traces."),
+];
+
+/// The flags: all, or those that everyone should know and that have an effect.
 pub fn help(dialect: Dialect, all: bool) -> String {
+    let descriptions = descriptions();
+    let mut flags: Vec<(&str, String)> = Vec::new();
+    for (flag, kind, description) in OTHER_FLAGS {
+        flags.push((flag, help_entry(kind, description, "")));
+    }
+    for setting in dialect.table().settings() {
+        let Some(flag) = setting.flag else { continue };
+        let known = matches!(setting.coverage, Coverage::Effect(_)) && setting.category == Category::Basic;
+        if all || known {
+            let description = help_description(setting, descriptions.get(setting.path).map(String::as_str));
+            flags.push((flag, help_entry(setting.kind.name(), &description, setting.default.unwrap_or(""))));
+        }
+    }
+    flags.sort_by_key(|(flag, _)| *flag);
     let mut text = match dialect {
         Dialect::Norn => "Usage of norn:\n".to_owned(),
         Dialect::Mimir => "Usage of norn mimir:\n".to_owned(),
     };
-    let mut flags: Vec<(&str, String)> = vec![
-        ("config.expand-env", entry("boolean", "Fill environment variables into the configuration file.", "")),
-        ("config.file", entry("string", "Configuration file in YAML, or several with commas between.", "")),
-        ("help", entry("", "Print basic help.", "")),
-        ("help-all", entry("", "Print help with advanced and experimental parameters.", "")),
-        ("modules", entry("", "List what each target starts, and exit.", "")),
-        ("print.config", entry("", "Print the configuration, and exit.", "")),
-        ("version", entry("", "Print the version, and exit.", "")),
-    ];
-    for setting in dialect.table().settings() {
-        let Some(flag) = setting.flag else { continue };
-        if setting.category != Category::Basic && !all {
-            continue;
-        }
-        let mut description = format!("YAML: {}.", setting.path);
-        match setting.category {
-            Category::Experimental => description.push_str(" Experimental."),
-            Category::Deprecated => description.push_str(" Deprecated."),
-            Category::Basic | Category::Advanced => {}
-        }
-        match setting.coverage {
-            Coverage::Effect(_) => {}
-            Coverage::Later(feature) => {
-                let _ = write!(description, " No effect yet, for want of: {feature}.");
-            }
-            Coverage::None(because) => {
-                let _ = write!(description, " No effect: {because}.");
-            }
-        }
-        flags.push((flag, entry(setting.kind.name(), &description, setting.default.unwrap_or(""))));
-    }
-    flags.sort_by_key(|(flag, _)| *flag);
     for (flag, entry) in flags {
         let _ = writeln!(text, "  -{flag}{entry}");
     }
@@ -104,7 +106,38 @@ pub fn help(dialect: Dialect, all: bool) -> String {
     text
 }
 
-fn entry(kind: &str, description: &str, default: &str) -> String {
+/// What the model says of each setting, as plain text.
+fn descriptions() -> BTreeMap<String, String> {
+    let mut described = Vec::new();
+    MetricsConfig::describe("", &[], &mut described);
+    let mut descriptions = BTreeMap::new();
+    for Description { path, document } in described {
+        let lines: Vec<&str> = document.iter().map(|line| line.trim()).collect();
+        // References to other fields are written as links between brackets.
+        let text = lines.join(" ").replace(['[', ']', '`'], "").replace("Self::", "").replace("Limits::", "");
+        descriptions.insert(path, text);
+    }
+    descriptions.extend(OTHER_DESCRIPTIONS.map(|(path, text)| (path.to_owned(), text.to_owned())));
+    descriptions
+}
+
+fn help_description(setting: &Setting, description: Option<&str>) -> String {
+    let mut sentences: Vec<String> = description.map(str::to_owned).into_iter().collect();
+    sentences.push(format!("YAML: {}.", setting.path));
+    match setting.category {
+        Category::Experimental => sentences.push("Experimental.".to_owned()),
+        Category::Deprecated => sentences.push("Deprecated.".to_owned()),
+        Category::Basic | Category::Advanced => {}
+    }
+    match setting.coverage {
+        Coverage::Effect(_) => {}
+        Coverage::Later(feature) => sentences.push(format!("No effect yet, for want of: {feature}.")),
+        Coverage::None(because) => sentences.push(format!("No effect: {because}.")),
+    }
+    sentences.join(" ")
+}
+
+fn help_entry(kind: &str, description: &str, default: &str) -> String {
     let gap = if kind.is_empty() { "" } else { " " };
     let default = if default.is_empty() { String::new() } else { format!(" (default {default})") };
     format!("{gap}{kind}\n    \t{description}{default}")
@@ -142,3 +175,6 @@ pub fn coverage(dialect: Dialect) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,9 @@ use crate::value::Value;
 
 /// Checks what no single setting can: combinations of them, and values that norn does not have yet.
 pub(crate) fn metrics(settings: &Settings, config: &MetricsConfig) -> Result<(), String> {
-    supported(settings, config)?;
     buckets_differ(settings)?;
+    supported(settings, config)?;
+    single_values(config)?;
     paths_do_not_overlap(settings, config)?;
     times_fit(config)?;
     if !config.ingester.push_grpc_method_enabled && !flag(settings, "ingest_storage.enabled") {
@@ -111,8 +112,8 @@ fn paths_do_not_overlap(settings: &Settings, config: &MetricsConfig) -> Result<(
 
 fn owned_paths(settings: &Settings, config: &MetricsConfig) -> Vec<OwnedPath> {
     let runs = |roles: &[&str]| config.target.iter().any(|target| roles.contains(&target.as_str()));
-    let ruler_configured =
-        settings.table().below("ruler_storage").any(|index| settings.is_changed(index)) || runs(&["ruler", "backend"]);
+    // As one of all roles the ruler starts only with a storage of its own.
+    let ruler_configured = settings.is_section_changed("ruler_storage") || runs(&["ruler", "backend"]);
     let mut paths = Vec::new();
     let mut own = |enabled: bool, name: &'static str, path: &str, below: &[&str]| {
         let configured = text(settings, path).to_owned();
@@ -173,6 +174,31 @@ fn clean(path: &Path) -> PathBuf {
         }
     }
     clean
+}
+
+/// Bounds of single settings that their types do not say.
+fn single_values(config: &MetricsConfig) -> Result<(), String> {
+    if config.ingester.ring.replication_factor == 0 {
+        return Err("ingester.ring.replication_factor has to be at least 1".to_owned());
+    }
+    let retry = &config.distributor.retry_after_header;
+    if retry.min_backoff < Duration::from_secs(1) || retry.max_backoff < retry.min_backoff {
+        return Err(format!(
+            "distributor.retry_after_header: min_backoff ({:?}) has to be at least 1s, and max_backoff ({:?}) at least \
+             min_backoff",
+            retry.min_backoff, retry.max_backoff
+        ));
+    }
+    let prefixes = [
+        ("api.prometheus_http_prefix", &config.api.prometheus_http_prefix),
+        ("server.http_path_prefix", &config.server.http_path_prefix),
+    ];
+    for (path, prefix) in prefixes {
+        if !prefix.is_empty() && !prefix.starts_with('/') {
+            return Err(format!("{path}: {prefix:?} has to begin with a slash"));
+        }
+    }
+    Ok(())
 }
 
 fn times_fit(config: &MetricsConfig) -> Result<(), String> {

@@ -9,6 +9,7 @@
 mod parse;
 mod print;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,10 +36,6 @@ impl Place {
     pub(crate) fn nowhere() -> Self {
         Self { file: "".into(), line: 0, column: 0 }
     }
-
-    fn is_nowhere(&self) -> bool {
-        self.line == 0
-    }
 }
 
 impl fmt::Display for Place {
@@ -53,21 +50,14 @@ impl fmt::Debug for Place {
     }
 }
 
-/// What is wrong at a place, or with a value that stands in no file.
+/// What is wrong at a place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}{problem}", if place.is_nowhere() { String::new() } else { format!("{place}: ") })]
+#[error("{place}: {problem}")]
 pub struct NodeError {
     /// The place.
     pub place: Place,
     /// What is wrong there.
     pub problem: String,
-}
-
-impl NodeError {
-    /// An error that has no place in a file.
-    pub(crate) fn nowhere(problem: &str) -> Self {
-        Self { place: Place::nowhere(), problem: problem.to_owned() }
-    }
 }
 
 impl From<NodeError> for String {
@@ -194,13 +184,16 @@ impl Node {
         }
     }
 
-    /// Lays `other` over this node: maps are merged key by key, anything else is replaced.
+    /// Lays `other` over this node: maps are merged key by key, anything else is replaced. Cost: linear.
     pub fn merge(&mut self, other: Self) {
         match (&mut self.content, other.content) {
             (Content::Mapping(entries), Content::Mapping(others)) => {
+                let positions = entries.iter().enumerate().map(|(position, entry)| (entry.key.clone(), position));
+                let positions: HashMap<String, usize> = positions.collect();
                 for other in others {
-                    match entries.iter_mut().find(|entry| entry.key == other.key) {
-                        Some(entry) => {
+                    match positions.get(&other.key) {
+                        Some(position) => {
+                            let entry = &mut entries[*position];
                             entry.node.merge(other.node);
                             entry.place = other.place;
                         }
@@ -303,3 +296,6 @@ impl<'a> Fields<'a> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod properties;

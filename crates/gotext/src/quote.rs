@@ -19,6 +19,22 @@ pub fn quote(text: &str) -> String {
     quoted
 }
 
+/// [`quote`] for bytes: those that are not UTF-8 become `\xff`.
+pub fn quote_bytes(bytes: &[u8]) -> String {
+    let mut quoted = String::with_capacity(bytes.len() + 2);
+    quoted.push('"');
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            push_escaped(&mut quoted, character, '"');
+        }
+        for byte in chunk.invalid() {
+            write!(quoted, "\\x{byte:02x}").expect("writing to a string cannot fail");
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 /// [`quote`] of the first `characters_max` characters, as Go's `%.10q` does.
 pub fn quote_truncated(text: &str, characters_max: usize) -> String {
     match text.char_indices().nth(characters_max) {
@@ -172,6 +188,7 @@ mod tests {
         check("a\"b'c`d\\", r#""a\"b'c`d\\""#);
         check("\x07\x08\x0c\n\r\t\x0b\0\x7f", r#""\a\b\f\n\r\t\v\x00\x7f""#);
         check("温度 é \u{a0}\u{200b}\u{10ffff}😀", "\"温度 é \\u00a0\\u200b\\U0010ffff😀\"");
+        assert_eq!(quote_bytes(b"a\xff\n\xc3\xa9\xc3"), r#""a\xff\né\xc3""#);
         assert_eq!(quote_char('\''), r"'\''");
         assert_eq!(quote_char('"'), "'\"'");
         assert_eq!(quote_char('\\'), r"'\\'");
@@ -187,7 +204,9 @@ mod tests {
         check(r#"'a"b\'c'"#, Some(b"a\"b'c"));
         check("`a\\n\n`", Some(b"a\\n\n"));
         check(r#""\xff\377\u00e9\U0001F600""#, Some(b"\xff\xff\xc3\xa9\xf0\x9f\x98\x80"));
-        for wrong in ["", "\"", "\"a", "a", "'a\"", r#""\'""#, r#""\q""#, "\"a\nb\"", r#""\400""#, r#""\ud800""#, "`a`b`"] {
+        for wrong in
+            ["", "\"", "\"a", "a", "'a\"", r#""\'""#, r#""\q""#, "\"a\nb\"", r#""\400""#, r#""\ud800""#, "`a`b`"]
+        {
             check(wrong, None);
         }
     }

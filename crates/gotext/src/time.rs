@@ -23,10 +23,8 @@ pub enum TimeError {
 }
 
 /// The names under which Go's API accepts its first and last representable times.
-const EXTREMES: [(&str, i64); 2] = [
-    ("-292273086-05-16T16:47:06Z", MS_MIN),
-    ("292277025-08-18T07:12:54.999999999Z", MS_MAX),
-];
+const EXTREMES: [(&str, i64); 2] =
+    [("-292273086-05-16T16:47:06Z", MS_MIN), ("292277025-08-18T07:12:54.999999999Z", MS_MAX)];
 
 /// `math.MinInt64/1000 + 62135596801` seconds, as the API has it.
 const MS_MIN: i64 = (i64::MIN / 1000 + 62_135_596_801) * 1000;
@@ -127,7 +125,9 @@ mod tests {
         check("2015-07-01T20:10:51+02:00", Some(1_435_774_251_000));
         check("1969-12-31T23:59:59.9999Z", Some(-1));
         check("-292273086-05-16T16:47:06Z", Some(MS_MIN));
-        for wrong in ["", "x", "NaN", "Inf", "2015-07-01", "2015-07-01 20:10:51Z", "2015-07-01T20:10:51", "2015-13-01T20:10:51Z"] {
+        for wrong in
+            ["", "x", "NaN", "Inf", "2015-07-01", "2015-07-01 20:10:51Z", "2015-07-01T20:10:51", "2015-13-01T20:10:51Z"]
+        {
             check(wrong, None);
         }
         let error = parse_time("x").unwrap_err();

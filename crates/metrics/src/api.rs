@@ -17,9 +17,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{Method, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::routing::{MethodFilter, on};
 use norn_base::{Error, ErrorKind};
 
 use crate::frontend::Frontend;
@@ -45,10 +45,7 @@ pub fn tenant_routes(frontend: ApiState) -> Router {
         .route("/api/v1/cardinality/label_names", on(both, cardinality::label_names))
         .route("/api/v1/cardinality/label_values", on(both, cardinality::label_values))
         .route("/api/v1/cardinality/active_series", on(both, cardinality::active_series))
-        .route(
-            "/api/v1/cardinality/active_native_histogram_metrics",
-            (on(both, cardinality::active_native_histograms)),
-        )
+        .route("/api/v1/cardinality/active_native_histogram_metrics", on(both, cardinality::active_native_histograms))
         .route("/api/v1/rules", on(MethodFilter::GET, status::no_rules))
         .route("/api/v1/alerts", on(MethodFilter::GET, status::no_alerts))
         .with_state(frontend)
@@ -60,7 +57,8 @@ impl<S: Send + Sync> FromRequest<S> for Parameters {
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
         let url_query = request.uri().query().unwrap_or("").to_owned();
         let content_type = request.headers().get(header::CONTENT_TYPE);
-        let is_form = content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
+        let is_form =
+            content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
         if request.method() != Method::POST || !is_form {
             return Self::parse(&url_query, b"").map_err(|error| ApiError(error).into_response());
         }

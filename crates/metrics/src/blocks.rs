@@ -5,3 +5,5 @@
 
 pub mod index;
 pub mod markers;
+pub mod tenants;
+pub mod upload;

@@ -28,11 +28,15 @@ pub mod ha;
 /// The HTTP API.
 pub mod http;
 
+/// Pages for operators.
+pub mod pages;
+
 mod admission;
 mod blake2b;
 pub(crate) mod errors;
 mod exemplars;
 mod intake;
+mod md5;
 pub(crate) mod names;
 mod oversize;
 mod rate;
@@ -66,7 +70,9 @@ use self::ha::HaTracker;
 use self::intake::{Counter, Intake, IntakeContext};
 use self::metrics::DistributorMetrics;
 use self::rules::{HaRules, TenantRules, WriteRules};
-use self::source::{Body, Source};
+pub(crate) use self::source::Source;
+
+use self::source::Body;
 use self::tenants::{TenantState, Tenants};
 use self::validation::LabelCheck;
 use crate::otlp::translate::{self, Translated};

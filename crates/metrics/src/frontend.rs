@@ -123,8 +123,7 @@ impl Frontend {
 
     /// Parses a series selector, as in `match[]`.
     pub fn parse_selector(&self, text: &str) -> Result<Vec<Matcher>> {
-        let expr = parse(text, &self.settings.engine.parse)
-            .map_err(|error| invalid("match[]", &error.to_string()))?;
+        let expr = parse(text, &self.settings.engine.parse).map_err(|error| invalid("match[]", &error.to_string()))?;
         match expr.kind {
             ExprKind::Vector(selector) => Ok(selector.matchers),
             _ => Err(invalid("match[]", "1:1: parse error: unexpected expression, want a series selector")),
@@ -171,7 +170,8 @@ impl Frontend {
         let Some(time) = limits.within_lookback(time, self.clock.now_ms()) else {
             return Ok(results::empty(time));
         };
-        let options = EngineOptions { delayed_name_removal: limits.delayed_name_removal, ..self.settings.engine.clone() };
+        let options =
+            EngineOptions { delayed_name_removal: limits.delayed_name_removal, ..self.settings.engine.clone() };
         let scope = self.scope(tenants)?;
         let allowance = Allowance { scope, memory_bytes: limits.max_memory_bytes };
         let asked = Asked { expr: &expr, text, options, allowance, limits: &limits };
@@ -179,9 +179,7 @@ impl Frontend {
             QueryTime::Range { start_ms, end_ms, step_ms } => {
                 self.answer_range(&asked, StepRange { start_ms, end_ms, step_ms }).await
             }
-            QueryTime::Instant { .. } => {
-                self.evaluator.evaluate(asked.plan(time)?, &asked.allowance).await
-            }
+            QueryTime::Instant { .. } => self.evaluator.evaluate(asked.plan(time)?, &asked.allowance).await,
         }
     }
 
@@ -250,7 +248,7 @@ impl Asked<'_> {
 
     /// Queries with one key have the same steps and the same results where their times overlap.
     fn cache_key(&self, range: StepRange) -> String {
-        let canonical = norn_promql::printer::print(self.expr);
+        let canonical = self.expr.to_string();
         let tenants = self.allowance.scope.tenants.joined();
         let StepRange { start_ms, step_ms, .. } = range;
         format!("{tenants}:{canonical}:{step_ms}:{}", start_ms.rem_euclid(step_ms))

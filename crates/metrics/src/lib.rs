@@ -6,6 +6,15 @@
 
 pub mod reader;
 
+pub mod distributor;
+pub mod otlp;
+
+pub mod api;
 pub mod blocks;
+pub mod compactor;
+pub mod frontend;
+pub mod ingester;
 pub mod merge;
+pub mod own;
 pub mod querier;
+pub mod store_gateway;

@@ -31,7 +31,8 @@ mod tests {
 
     #[test]
     fn every_sample_gets_job_and_instance() {
-        let labels = vec![(METRIC_NAME.to_owned(), "norn_build_info".to_owned()), ("version".to_owned(), "1".to_owned())];
+        let labels =
+            vec![(METRIC_NAME.to_owned(), "norn_build_info".to_owned()), ("version".to_owned(), "1".to_owned())];
         let batch = batch_of(&[OwnSample { labels, value: 1.0 }], "host:1", 7);
         let series = batch.series(0);
         assert_eq!((series.labels.get("job"), series.labels.get("instance")), (Some("norn"), Some("host:1")));

@@ -1,9 +1,13 @@
 //! What a querier asks of those who hold series. Implemented by the roles themselves, in one process, and by their
 //! remote clients.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
-use norn_base::Result;
-use norn_model::select::{MetadataList, SeriesExemplars, SeriesRequest, SeriesSource, TimeRange};
+use std::task::{Context, Poll};
+
+use norn_base::{Error, Result};
+use norn_model::select::{MetadataList, SeriesBatch, SeriesExemplars, SeriesRequest, SeriesSource, TimeRange};
 use norn_model::{Labels, Matcher, TenantId};
 
 /// Names or values, and what went wrong without ending the answer.
@@ -84,12 +88,31 @@ pub trait IngesterReader: SeriesReader {
     /// How many series match.
     async fn series_count(&self, tenant: &TenantId, matchers: &[Matcher], method: CountMethod) -> Result<u64>;
 
-    /// Series with a recent sample that match, in ascending order. Of those with native histograms the number of
-    /// buckets of the newest one, else `None`.
-    async fn active_series(&self, tenant: &TenantId, matchers: &[Matcher]) -> Result<Vec<(Labels, Option<u64>)>>;
+    /// Series with a recent sample that match, in ascending order.
+    async fn active_series(&self, tenant: &TenantId, matchers: &[Matcher]) -> Result<Vec<Labels>>;
 
-    /// `(samples a second, series in memory)` of a tenant.
+    /// Metrics whose recent samples are native histograms, by name.
+    async fn active_histograms(
+        &self,
+        tenant: &TenantId,
+        matchers: &[Matcher],
+    ) -> Result<BTreeMap<String, HistogramBuckets>>;
+
+    /// How much the tenant sends and holds.
     async fn tenant_stats(&self, tenant: &TenantId) -> Result<TenantStats>;
+}
+
+/// The buckets of a metric's native histograms.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HistogramBuckets {
+    /// Series with such a histogram.
+    pub series: u64,
+    /// Buckets of all of them.
+    pub buckets: u64,
+    /// The fewest buckets of one.
+    pub min_buckets: u64,
+    /// The most buckets of one.
+    pub max_buckets: u64,
 }
 
 /// How much a tenant sends and holds.
@@ -101,4 +124,23 @@ pub struct TenantStats {
     pub rule_ingestion_rate: f64,
     /// Series in memory.
     pub series: u64,
+}
+
+/// A stream that fails at once.
+pub struct FailedSource {
+    error: Option<Error>,
+}
+
+impl FailedSource {
+    /// A stream that fails with this error.
+    pub fn new(error: Error) -> Self {
+        Self { error: Some(error) }
+    }
+}
+
+impl SeriesSource for FailedSource {
+    fn poll_batch(&mut self, _context: &mut Context<'_>, batch: &mut SeriesBatch) -> Poll<Result<bool>> {
+        batch.clear();
+        Poll::Ready(self.error.take().map_or(Ok(false), Err))
+    }
 }

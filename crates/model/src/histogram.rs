@@ -187,4 +187,6 @@ fn same_bounds(left: &Arc<[f64]>, right: &Arc<[f64]>) -> bool {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod test_histograms;

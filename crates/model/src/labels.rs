@@ -59,6 +59,16 @@ impl Labels {
         builder.build()
     }
 
+    /// A set from pairs whose names strictly ascend and whose values are not empty. `buffer` is scratch space.
+    pub fn from_sorted_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, buffer: &mut Vec<u8>) -> Self {
+        buffer.clear();
+        for (name, value) in pairs {
+            push_pair(buffer, name, value);
+        }
+        debug_assert!(check_encoded(buffer).is_ok());
+        Self { encoded: buffer.as_slice().into() }
+    }
+
     /// Checks bytes from outside and takes them as a label set.
     pub fn from_encoded(encoded: &[u8]) -> Result<Self, LabelsError> {
         check_encoded(encoded)?;

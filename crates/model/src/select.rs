@@ -223,6 +223,21 @@ impl SeriesBatch {
         self.histogram_ends.push(self.histograms.len());
     }
 
+    /// Takes the last series back, with its samples.
+    pub fn pop_series(&mut self) {
+        self.labels.pop();
+        self.hashes.pop();
+        self.float_ends.pop();
+        self.histogram_ends.pop();
+        let floats = self.float_ends.last().copied().unwrap_or(0);
+        let histograms = self.histogram_ends.last().copied().unwrap_or(0);
+        self.timestamps_ms.truncate(floats);
+        self.values.truncate(floats);
+        self.starts_ms.truncate(floats);
+        self.histograms.truncate(histograms);
+        self.histogram_starts_ms.truncate(histograms);
+    }
+
     /// Adds a float sample to the last series; its time is later than all before it.
     #[inline]
     pub fn push_float(&mut self, timestamp_ms: i64, value: f64) {

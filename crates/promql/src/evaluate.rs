@@ -13,7 +13,7 @@
 //! that has to wait makes the future pending.
 
 mod absent;
-mod aggregate;
+pub(crate) mod aggregate;
 mod choose;
 pub(crate) mod column;
 mod count_values;
@@ -23,13 +23,14 @@ mod map;
 mod matching;
 mod names;
 pub(crate) mod operate;
-mod output;
-mod range;
+pub(crate) mod output;
+pub(crate) mod range;
 mod relabel;
 pub(crate) mod run;
 mod scalar;
 mod selector;
 mod sets;
+mod smooth;
 mod sort;
 pub(crate) mod table;
 
@@ -54,16 +55,10 @@ use crate::value::QueryResult;
 ///   milliseconds. Dropping it cancels the query.
 /// - Fails where the store fails, where the data does not allow the operation ([`norn_base::ErrorKind::Unprocessable`]),
 ///   and where the query is canceled, late or larger than its limits. It holds nothing afterwards.
-pub fn evaluate(
-    query: &Query,
-    store: Arc<dyn SeriesStore>,
-    context: QueryContext,
-) -> impl Future<Output = Result<QueryResult>> + Send {
-    async move {
-        let mut run = Run::new(query.options(), &store, &context, None, &[]);
-        let value = output::value(&mut run, query.root(), query.time()).await?;
-        Ok(output::result(run, value, query.text()))
-    }
+pub async fn evaluate(query: &Query, store: Arc<dyn SeriesStore>, context: QueryContext) -> Result<QueryResult> {
+    let mut run = Run::new(query.options(), &store, &context, None, &[]);
+    let value = output::value(&mut run, query.root(), query.time()).await?;
+    Ok(output::result(run, value, query.text()))
 }
 
 /// One series on its way between two operators.

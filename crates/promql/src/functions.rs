@@ -20,7 +20,10 @@ pub struct Function {
 }
 
 /// Finds a function by its name, upper and lower case told apart. Cost: a binary search.
+///
+/// `holt_winters`, the older name of `double_exponential_smoothing`, finds the same function.
 pub fn lookup(name: &str) -> Option<&'static Function> {
+    let name = if name == "holt_winters" { "double_exponential_smoothing" } else { name };
     let index = FUNCTIONS.binary_search_by(|function| function.name.cmp(name)).ok()?;
     Some(&FUNCTIONS[index])
 }
@@ -149,6 +152,7 @@ mod tests {
             assert_eq!(lookup(function.name), Some(function));
         }
         assert_eq!(lookup("Rate"), None);
+        assert_eq!(lookup("holt_winters"), lookup("double_exponential_smoothing"));
     }
 
     #[test]

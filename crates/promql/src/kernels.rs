@@ -42,6 +42,8 @@ pub mod classic_histogram;
 pub mod quantile;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod test_windows;
 
 /// The samples of one series in one window, as columns.
@@ -155,6 +157,8 @@ pub struct CallContext<'a> {
     pub metric_name: &'a str,
     /// Takes what a user should know.
     pub annotations: &'a mut Annotations,
+    /// Whether rules count that Prometheus changed after Mimir 3.0 had taken them over.
+    pub newer_rules: bool,
     /// Set by a kernel whose parameters are invalid: the query fails with it.
     pub failure: Option<Error>,
 }

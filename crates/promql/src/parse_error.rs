@@ -14,9 +14,6 @@ pub struct ParseError {
     message: String,
 }
 
-/// What the rest of the crate calls a failure of parsing.
-pub type ParseErrors = ParseError;
-
 /// Where an error is, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {

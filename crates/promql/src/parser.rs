@@ -25,8 +25,8 @@ use crate::functions;
 use crate::lexer::Lexer;
 use crate::parse_error::ParseError;
 pub(crate) use literal::number_value;
+pub(crate) use selector::is_legacy_label_name;
 
-pub use crate::parse_error::ParseErrors;
 use crate::token::{Keyword, Token, TokenKind};
 use crate::tree::{Call, Expr, ExprKind, Position};
 
@@ -49,6 +49,8 @@ pub struct ParseOptions {
     pub fill_modifiers: bool,
     /// Names of labels and metrics in quotes that are not letters, digits and underscores.
     pub utf8_names: bool,
+    /// `{a="b" or c="d"}`, which Prometheus does not have.
+    pub matcher_alternatives: bool,
 }
 
 impl ParseOptions {
@@ -60,6 +62,7 @@ impl ParseOptions {
             extended_range_selectors: true,
             fill_modifiers: true,
             utf8_names: true,
+            matcher_alternatives: true,
         }
     }
 }
@@ -67,7 +70,7 @@ impl ParseOptions {
 /// Parses a query and checks the types in it.
 ///
 /// Fails with the first mistake, in Prometheus' words. Cost: linear in the text.
-pub fn parse(text: &str, options: &ParseOptions) -> Result<Expr, ParseErrors> {
+pub fn parse(text: &str, options: &ParseOptions) -> Result<Expr, ParseError> {
     let mut parser = Parser::new(text, options);
     if parser.peek()?.kind == TokenKind::End {
         return Err(parser.error(Position::default(), "no expression found in input"));
@@ -79,7 +82,10 @@ pub fn parse(text: &str, options: &ParseOptions) -> Result<Expr, ParseErrors> {
 }
 
 /// Parses a selector alone, as the API's `match[]` has it: `name{label="value"}`. It may match everything.
-pub fn parse_metric_selector(text: &str, options: &ParseOptions) -> Result<Vec<Matcher>, ParseErrors> {
+///
+/// Alternatives are not allowed here: the caller may ask for several selectors.
+pub fn parse_metric_selector(text: &str, options: &ParseOptions) -> Result<Vec<Matcher>, ParseError> {
+    let options = &ParseOptions { matcher_alternatives: false, ..options.clone() };
     let mut parser = Parser::new(text, options);
     let token = parser.next()?;
     let (selector, _) = if token.kind == TokenKind::LeftBrace {
@@ -160,10 +166,9 @@ impl<'a> Parser<'a> {
     fn named(&mut self, name: Token) -> Result<Operand, ParseError> {
         let next = self.peek()?.kind;
         match (name.kind, next) {
-            (
-                TokenKind::Aggregate(op),
-                TokenKind::LeftParen | TokenKind::Keyword(Keyword::By | Keyword::Without),
-            ) => self.aggregate(name, op),
+            (TokenKind::Aggregate(op), TokenKind::LeftParen | TokenKind::Keyword(Keyword::By | Keyword::Without)) => {
+                self.aggregate(name, op)
+            }
             (TokenKind::Identifier | TokenKind::Word(_), TokenKind::LeftParen) => self.call(name),
             _ => {
                 let (selector, position) = self.named_selector(name)?;
@@ -288,5 +293,7 @@ fn starts_expression(kind: TokenKind) -> bool {
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

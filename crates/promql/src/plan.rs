@@ -9,9 +9,10 @@
 mod build;
 mod calls;
 pub(crate) mod duration;
-mod invariant;
+pub(crate) mod invariant;
 pub(crate) mod needs;
 pub(crate) mod node;
+pub(crate) mod split;
 
 use norn_base::{Error, Result};
 
@@ -32,6 +33,10 @@ pub struct EngineOptions {
     pub type_and_unit_labels: bool,
     /// Whether samples' start timestamps count as counter resets.
     pub start_timestamps: bool,
+    /// Whether rules count that Prometheus changed after Mimir 3.0 had taken them over: `mad_over_time` of a NaN is NaN,
+    /// a smoothed range before a series' first sample has no growth, and sorting the answer of a range query, which has
+    /// its own order, is worth a warning.
+    pub newer_rules: bool,
     /// How many samples a query may hold at one time; a histogram counts once. 0 is no limit.
     pub samples_max: u64,
     /// How many warnings an answer shows; 0 is no limit.
@@ -51,6 +56,7 @@ impl Default for EngineOptions {
             delayed_name_removal: false,
             type_and_unit_labels: false,
             start_timestamps: false,
+            newer_rules: false,
             samples_max: 50_000_000,
             warnings_max: 10,
             infos_max: 10,
@@ -134,7 +140,7 @@ impl Query {
                 return Err(Error::bad_request("end timestamp must not be before start time"));
             }
         }
-        let root = build::plan(expr, time, &options)?;
+        let root = build::plan(expr, text, time, &options)?;
         Ok(Self { text: text.to_owned(), time, options, root })
     }
 
@@ -155,9 +161,5 @@ impl Query {
 
     pub(crate) fn root(&self) -> &Root {
         &self.root
-    }
-
-    pub(crate) fn root_mut(&mut self) -> &mut Root {
-        &mut self.root
     }
 }

@@ -53,7 +53,7 @@ fn parse_labels(text: &str) -> Result<(Labels, usize), ParseError> {
     // A number that stands alone is a value, not a name.
     let name = cursor.take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':'));
     if cursor.rest().starts_with('{') && !cursor.rest().starts_with("{{") {
-        let options = ParseOptions::all();
+        let options = ParseOptions { matcher_alternatives: false, ..ParseOptions::all() };
         let (matchers, end) = Parser::starting_at(text, &options, cursor.at).braces()?;
         for matcher in matchers {
             if matcher.op() != MatchOp::Equal {
@@ -161,9 +161,11 @@ impl<'a> Cursor<'a> {
     /// How often an item is repeated.
     fn count(&mut self) -> Result<usize, ParseError> {
         let digits = self.take_while(|byte| byte.is_ascii_digit());
-        digits.parse().ok().filter(|count| *count <= VALUES_MAX).ok_or_else(|| {
-            self.error(format!("invalid repetition in series values: {digits:?}"))
-        })
+        digits
+            .parse()
+            .ok()
+            .filter(|count| *count <= VALUES_MAX)
+            .ok_or_else(|| self.error(format!("invalid repetition in series values: {digits:?}")))
     }
 
     /// A number with its sign.

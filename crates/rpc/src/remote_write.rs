@@ -117,7 +117,21 @@ struct LabelSpan {
 }
 
 impl<'a> DecodedSeries<'a> {
-    fn clear(&mut self) {
+    /// Adds an exemplar with its labels.
+    pub fn push_exemplar(
+        &mut self,
+        timestamp_ms: i64,
+        value: f64,
+        labels: impl Iterator<Item = (&'a str, &'a str)>,
+    ) {
+        let start = self.exemplar_labels.len();
+        self.exemplar_labels.extend(labels.map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+        let labels = start..self.exemplar_labels.len();
+        self.exemplars.push(DecodedExemplar { timestamp_ms, value, labels });
+    }
+
+    /// Makes room for the next series, and keeps the memory.
+    pub fn clear(&mut self) {
         self.labels.clear();
         self.broken_labels.clear();
         self.samples.clear();

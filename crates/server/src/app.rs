@@ -40,13 +40,13 @@ impl App {
     /// Adds routes that read: answers are compressed for clients that accept it. `HEAD` is refused, as the originals do.
     #[must_use]
     pub fn api(self, router: Router) -> Self {
-        self.admin(router.route_layer(middleware::from_fn(refuse_head)))
+        self.admin(without_head(router))
     }
 
     /// Adds routes that write: answers are short and stay as they are. `HEAD` is refused.
     #[must_use]
     pub fn push(mut self, router: Router) -> Self {
-        self.http = self.http.merge(router.route_layer(middleware::from_fn(refuse_head)));
+        self.http = self.http.merge(without_head(router));
         self
     }
 
@@ -57,7 +57,9 @@ impl App {
             .and(SizeAbove::new(COMPRESS_BYTES_MIN))
             .and(NotForContentType::const_new("application/grpc"));
         let compression = CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(worthwhile);
-        self.http = self.http.merge(router.route_layer(compression));
+        if router.has_routes() {
+            self.http = self.http.merge(router.route_layer(compression));
+        }
         self
     }
 
@@ -89,6 +91,10 @@ impl App {
         }
         self.observer.wrap(router.fallback(not_found))
     }
+}
+
+fn without_head(router: Router) -> Router {
+    if router.has_routes() { router.route_layer(middleware::from_fn(refuse_head)) } else { router }
 }
 
 async fn refuse_head(request: Request, next: Next) -> Response {

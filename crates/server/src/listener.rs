@@ -14,7 +14,7 @@ mod stream;
 mod tls;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,8 +49,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct ListenerOptions {
     /// `http` or `grpc`: the label of its metrics, and its name in messages.
     pub protocol: &'static str,
-    /// A host name or an IP address; empty is all addresses.
+    /// A host name or an IP address; empty is all addresses of `network`.
     pub address: String,
+    /// Which kind of addresses is meant by an empty one.
+    pub network: Network,
     /// 0 lets the operating system choose.
     pub port: u16,
     /// The setting that changes the port, for messages, such as `-server.http-listen-port`.
@@ -61,12 +63,41 @@ pub struct ListenerOptions {
     pub tls: Option<TlsOptions>,
     /// Limits on time.
     pub timeouts: Timeouts,
+    /// How old a connection may become before it takes no more requests, so that clients spread anew over the
+    /// instances behind a load balancer.
+    pub age_max: Option<Duration>,
+    /// How long the requests of such a connection may still take; then it is cut.
+    pub age_grace: Option<Duration>,
     /// Requests at a time on one HTTP/2 connection.
     pub http2_streams_max: u32,
     /// A ping after this long without a frame.
     pub http2_ping_interval: Option<Duration>,
     /// A connection whose ping is not answered within this is closed.
     pub http2_ping_timeout: Duration,
+}
+
+/// Kinds of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Network {
+    /// IPv6 and IPv4, as far as the machine has them.
+    #[default]
+    Any,
+    /// IPv4.
+    V4,
+    /// IPv6; where the machine is set up so, IPv4 too.
+    V6,
+}
+
+impl Network {
+    /// Reads the originals' setting.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "" | "tcp" => Some(Self::Any),
+            "tcp4" => Some(Self::V4),
+            "tcp6" => Some(Self::V6),
+            _ => None,
+        }
+    }
 }
 
 /// Limits on the time that a client may take.
@@ -91,11 +122,14 @@ impl ListenerOptions {
         Self {
             protocol: "http",
             address: String::new(),
+            network: Network::Any,
             port,
             port_setting: "-server.http-listen-port",
             connections_max: 0,
             tls: None,
             timeouts: Timeouts { header, read: Some(header), write: two_minutes, idle: two_minutes },
+            age_max: None,
+            age_grace: None,
             http2_streams_max: 250,
             http2_ping_interval: None,
             http2_ping_timeout: Duration::from_secs(20),
@@ -119,7 +153,9 @@ impl ListenerOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// Another program listens there, or this one does twice.
-    #[error("{protocol} address {address} is already in use: stop what listens there, or choose another with {setting}")]
+    #[error(
+        "{protocol} address {address} is already in use: stop what listens there, or choose another with {setting}"
+    )]
     Taken {
         /// See [`ListenerOptions::protocol`].
         protocol: &'static str,
@@ -187,6 +223,7 @@ pub struct Listener {
     tls: Option<Arc<tls::ReloadingTls>>,
     options: ListenerOptions,
     open: Gauge,
+    farewell: Stop,
 }
 
 impl Listener {
@@ -204,13 +241,11 @@ impl Listener {
             }
             None => None,
         };
-        let listener = bind(&options.address, options.port).await.map_err(|source| {
+        let listener = bind(&options.address, options.network, options.port).await.map_err(|source| {
             let host = if options.address.is_empty() { "*" } else { &options.address };
             let address = format!("{host}:{}", options.port);
             match source.kind() {
-                io::ErrorKind::AddrInUse => {
-                    ListenError::Taken { protocol, address, setting: options.port_setting }
-                }
+                io::ErrorKind::AddrInUse => ListenError::Taken { protocol, address, setting: options.port_setting },
                 _ => ListenError::Refused { protocol, address, source },
             }
         })?;
@@ -219,7 +254,22 @@ impl Listener {
         metrics.limit.get_or_create(&label).set(limit);
         let refused = |source| ListenError::Refused { protocol, address: options.address.clone(), source };
         let address = listener.local_addr().map_err(refused)?;
-        Ok(Self { listener, address, tls, open: metrics.open.get_or_create_owned(&label), options })
+        Ok(Self {
+            listener,
+            address,
+            tls,
+            open: metrics.open.get_or_create_owned(&label),
+            options,
+            farewell: Stop::new(),
+        })
+    }
+
+    /// From the moment that `farewell` is requested, HTTP/1 connections close after the request that is under way: clients
+    /// move to other instances while this one still answers.
+    #[must_use]
+    pub fn closing_connections_on(mut self, farewell: Stop) -> Self {
+        self.farewell = farewell;
+        self
     }
 
     /// The address that is bound, with the port that was chosen where 0 was asked for.
@@ -237,6 +287,9 @@ impl Listener {
             builder: builder(&self.options),
             tls: self.tls.clone(),
             timeouts: self.options.timeouts,
+            age_max: self.options.age_max,
+            age_grace: self.options.age_grace,
+            farewell: self.farewell.clone(),
             stop: connections.stop_signal().clone(),
         });
         stop.unless_requested(self.accept(&connections, shared)).await;
@@ -290,14 +343,20 @@ fn is_of_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionRefused | ConnectionAborted | ConnectionReset)
 }
 
-async fn bind(address: &str, port: u16) -> io::Result<TcpListener> {
+async fn bind(address: &str, network: Network, port: u16) -> io::Result<TcpListener> {
     if !address.is_empty() {
         return TcpListener::bind((address.trim_matches(['[', ']']), port)).await;
     }
-    // IPv6 sockets take IPv4 connections too, where there is IPv6 at all.
-    match TcpListener::bind(("::", port)).await {
-        Err(error) if error.kind() != io::ErrorKind::AddrInUse => TcpListener::bind(("0.0.0.0", port)).await,
-        bound => bound,
+    match network {
+        Network::V4 => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
+        Network::V6 => TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await,
+        // IPv6 sockets take IPv4 connections too, where there is IPv6 at all.
+        Network::Any => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await
+            }
+            bound => bound,
+        },
     }
 }
 

@@ -55,8 +55,8 @@ pub fn install(options: &LogOptions, clock: SharedClock, registry: &MetricsRegis
         let location = panic.location().map(ToString::to_string);
         let message = panic.payload_as_str().unwrap_or("without a message");
         let backtrace = std::backtrace::Backtrace::capture();
-        let backtrace = matches!(backtrace.status(), std::backtrace::BacktraceStatus::Captured)
-            .then(|| backtrace.to_string());
+        let backtrace =
+            matches!(backtrace.status(), std::backtrace::BacktraceStatus::Captured).then(|| backtrace.to_string());
         tracing::error!(panic = message, location, backtrace, "a thread panicked");
     }));
     Ok(())
@@ -115,10 +115,8 @@ struct Bucket {
 
 impl LimitLayer {
     fn new(limit: LogRateLimit, clock: SharedClock, registry: &MetricsRegistry) -> Self {
-        let discarded = registry.counters(
-            "logger_rate_limit_discarded_log_lines",
-            "Total number of discarded log lines per level",
-        );
+        let discarded =
+            registry.counters("logger_rate_limit_discarded_log_lines", "Total number of discarded log lines per level");
         let bucket = Mutex::new(Bucket { tokens: f64::from(limit.burst), filled_at: clock.monotonic() });
         Self { limit, clock, bucket, discarded }
     }
@@ -147,10 +145,5 @@ impl<S: Subscriber> Layer<S> for LimitLayer {
     }
 }
 
-/// Collects lines, for tests.
 #[cfg(test)]
-#[derive(Debug, Clone, Default)]
-struct Lines(std::sync::Arc<Mutex<Vec<u8>>>);
-
-#[cfg(test)]
-mod tests;
+pub(crate) mod tests;

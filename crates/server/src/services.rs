@@ -4,8 +4,8 @@
 //! shows, readiness and shutdown all come from the rows. Nothing here knows what a part does.
 //!
 //! - Parts start one after the other; one that fails to start ends the process, after those that run have stopped.
-//! - A part that fails later, or ends although nobody asked it to, ends the process too: a process that limps is worse than
-//!   one that restarts.
+//! - A part that fails later says so ([`Failures`]) and ends the process too: one that limps is worse than one that
+//!   restarts.
 //! - A first SIGTERM or SIGINT asks all parts to stop within a bound; a second one ends the process at once.
 
 mod signals;
@@ -279,11 +279,7 @@ impl Services {
 }
 
 /// Starts parts in order and pushes those that run to `started`. `Ok(false)`: one of those failed meanwhile.
-async fn start_all(
-    parts: Vec<Part>,
-    shared: &Arc<Shared>,
-    started: &mut Vec<(&'static str, Running)>,
-) -> Result<bool> {
+async fn start_all(parts: Vec<Part>, shared: &Arc<Shared>, started: &mut Vec<(&'static str, Running)>) -> Result<bool> {
     for part in parts {
         shared.set_state(part.name, State::Starting);
         let failures = Failures { part: part.name, shared: shared.clone() };
@@ -301,7 +297,9 @@ async fn start_all(
             }
             Err(error) => {
                 shared.set_state(part.name, State::Failed);
-                return Err(Error::new(error.kind(), format!("module {} failed to start", part.name)).with_source(error));
+                return Err(
+                    Error::new(error.kind(), format!("module {} failed to start", part.name)).with_source(error)
+                );
             }
         }
     }

@@ -7,6 +7,7 @@
 mod exposition;
 mod process;
 mod requests;
+mod resources;
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -27,6 +28,7 @@ use prometheus_client::registry::{Metric, Registry};
 pub use self::exposition::OwnSample;
 pub use self::process::ProcessCollector;
 pub use self::requests::{RequestMetrics, RequestObserver};
+pub use self::resources::ResourceCollector;
 
 /// Buckets of request durations, in seconds, as the dashboards expect them.
 pub const DURATION_BUCKETS: &[f64] =
@@ -60,6 +62,11 @@ impl MetricsRegistry {
         assert!(inner.names.insert(name.to_owned()), "metric {name} is registered twice");
         // The library adds a full stop of its own.
         inner.registry.register(name, help.trim_end_matches('.'), metric);
+    }
+
+    /// Lets a part register families of its own. Their names are not checked against others.
+    pub fn with<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
+        register(&mut self.inner.lock().registry)
     }
 
     /// Registers what is measured at each scrape instead of kept.

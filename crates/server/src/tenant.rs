@@ -96,7 +96,8 @@ impl Tenants {
 fn cut_metadata(part: &str) -> Result<&str, String> {
     let Some((id, metadata)) = part.split_once(':') else { return Ok(part) };
     for pair in metadata.split(':') {
-        let Some((key, value)) = pair.split_once('=').filter(|(key, value)| !key.is_empty() && !value.is_empty()) else {
+        let Some((key, value)) = pair.split_once('=').filter(|(key, value)| !key.is_empty() && !value.is_empty())
+        else {
             return Err(format!("malformed tenant metadata: \"{metadata}\" (expected key=value, found \"{pair}\")"));
         };
         let unsupported = |character: char| !(character.is_ascii_alphanumeric() || "-_".contains(character));
@@ -142,6 +143,9 @@ impl Tenancy {
     /// Wraps all routes of `router`, HTTP or gRPC: a request without a valid tenant is refused, others bring
     /// [`Tenants`] to their handlers.
     pub fn protect<S: Clone + Send + Sync + 'static>(&self, router: Router<S>) -> Router<S> {
+        if !router.has_routes() {
+            return router;
+        }
         router.route_layer(axum::middleware::from_fn_with_state(self.clone(), identify))
     }
 }

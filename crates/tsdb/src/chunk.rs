@@ -25,6 +25,9 @@ pub mod histogram;
 mod layout;
 mod spans;
 
+// Samples one by one, to merge chunks that overlap.
+pub mod samples;
+
 // The files of a block that hold its chunks.
 pub mod segment;
 
@@ -33,7 +36,7 @@ use std::sync::Arc;
 use norn_model::histogram::{FloatHistogram, Histogram};
 use norn_model::select::{SeriesBatch, TimeRange};
 
-pub use histogram::{HistogramAppender, HistogramDecoder};
+pub use histogram::{HistogramAppender, HistogramDecoder, NativeHistogram};
 pub use xor::{XorAppender, XorDecoder};
 
 /// How a chunk's data is laid out: the byte before the data in a segment file.

@@ -49,5 +49,8 @@ const HEADER_BYTES: u64 = 5;
 /// Series start at multiples of this; an id counts in it.
 const SERIES_ALIGNMENT: u64 = 16;
 
+/// Seed of the writer's hash tables, so that equal inputs do equal work.
+const HASH_SEED: u64 = 0x6e6f_726e;
+
 /// The pair under which the list of all series stands.
 pub(crate) const ALL_SERIES: (&str, &str) = ("", "");

@@ -11,3 +11,9 @@ pub mod postings;
 pub mod index;
 // Directories that hold the series of a span of time.
 pub mod block;
+// Several blocks become one, or one several.
+pub mod compact;
+// A tenant's newest samples, in memory.
+pub mod head;
+// Heads, blocks and the log of all tenants.
+pub mod database;

@@ -2,7 +2,9 @@ use std::io::Write;
 
 use super::*;
 use crate::limits::NameValidation;
+use crate::process::Signal;
 use crate::section::Source;
+use crate::table::Category;
 use crate::value::Value;
 
 /// A folder with a configuration file.
@@ -128,12 +130,14 @@ fn values_that_do_not_fit_the_model_name_their_origin() {
         "DIR/c.yaml:1:10: limits.blocked_queries: DIR/c.yaml:1:29: unknown field patern, did you mean pattern?",
     );
     check(
-        "limits:\n  metric_relabel_configs:\n    - regex: '('",
+        "limits:\n  metric_relabel_configs:\n    - action: fly",
         &[],
-        &case
-            .load("limits:\n  metric_relabel_configs:\n    - regex: '('", &[])
-            .unwrap_err()
-            .replace("error validating config: ", ""),
+        "DIR/c.yaml:2:3: limits.metric_relabel_configs: DIR/c.yaml:3:7: unknown relabel action \"fly\"",
+    );
+    check(
+        "limits:\n  metric_relabel_configs:\n    - target_label: a-b",
+        &[],
+        "metric_relabel_configs: \"a-b\" is invalid 'target_label' for replace action",
     );
 }
 
@@ -143,8 +147,20 @@ fn combinations_are_checked() {
     let check = |text: &str, expected: &str| {
         assert_eq!(case.load(text, &[]).unwrap_err(), format!("error validating config: {expected}"), "{text}");
     };
-    let same_s3 = "blocks_storage: {backend: s3}";
-    check(same_s3, "blocks_storage.backend: norn does not have the object store \"s3\" yet; use \"filesystem\"");
+    let s3 = "blocks_storage: {backend: s3}";
+    check(s3, "blocks_storage.backend: norn does not have the object store \"s3\" yet; use \"filesystem\"");
+    let same = "common: {storage: {backend: s3, s3: {bucket_name: b}}}\nalertmanager_storage: {storage_prefix: a}";
+    check(
+        same,
+        "ruler_storage: S3 bucket name and storage prefix cannot be the same as the one used in blocks storage config",
+    );
+    check("ingester: {ring: {replication_factor: 0}}", "ingester.ring.replication_factor has to be at least 1");
+    check("api: {prometheus_http_prefix: x}", "api.prometheus_http_prefix: \"x\" has to begin with a slash");
+    check(
+        "distributor: {retry_after_header: {max_backoff: 5s}}",
+        "distributor.retry_after_header: min_backoff (6s) has to be at least 1s, and max_backoff (5s) at least \
+         min_backoff",
+    );
     check(
         "ingester: {ring: {kvstore: {store: consul}}}",
         "ingester.ring.kvstore.store: norn does not have the key-value store \"consul\" yet; use \"memberlist\" or \"inmemory\"",
@@ -176,6 +192,8 @@ fn combinations_are_checked() {
     assert!(case.load("limits: {query_ingesters_within: 1m}\nquerier: {query_store_after: 0s}", &[]).is_ok());
     // Only roles that run own their folders.
     assert!(case.load("compactor: {data_dir: ./tsdb/x}", &["-target=ingester,distributor"]).is_ok());
+    assert!(case.load("ruler: {rule_path: ./tsdb/x}", &[]).is_ok());
+    assert!(case.load("ruler: {rule_path: ./tsdb/x}\nruler_storage: {storage_prefix: x}", &[]).is_err());
 }
 
 #[test]
@@ -213,6 +231,16 @@ fn settings_without_effect_warn_once_for_each_reason() {
         "usage_stats.enabled (no effect: norn reports nothing to anyone)",
     ];
     assert_eq!(warnings, expected);
+}
+
+#[test]
+fn changed_settings_are_known_by_category() {
+    let text = "frontend: {cache_samples_processed_stats: true}\ndistributor: {reactive_limiter: {enabled: true}}";
+    let settings = Case::new().load(text, &[]).unwrap().settings;
+    let paths = |category| settings.changed(category).map(|setting| setting.path).collect::<Vec<_>>();
+    assert_eq!(paths(Category::Deprecated), ["frontend.cache_samples_processed_stats"]);
+    assert_eq!(paths(Category::Experimental), ["distributor.reactive_limiter.enabled"]);
+    assert_eq!(paths(Category::Basic), Vec::<&str>::new());
 }
 
 /// The shape of the configuration that the golden answers were recorded with.
@@ -315,7 +343,10 @@ fn the_own_mode_has_own_defaults_and_one_folder() {
     let loaded = case.load_as(Dialect::Norn, "", &flags).unwrap();
     assert_eq!(loaded.metrics.blocks_storage.tsdb.dir.to_str(), Some("/var/lib/norn/tsdb"));
     assert_eq!(loaded.metrics.compactor.data_dir.to_str(), Some("/tmp/c"));
-    assert_eq!(loaded.settings.value("signals"), Some(&Value::Text("metrics".to_owned())));
+    assert_eq!(loaded.process.signals, [Signal::Metrics]);
+    assert_eq!(loaded.warnings, [], "folders that follow data_dir are not changed");
+    let error = case.load_as(Dialect::Norn, "", &["-signals=metrics,logz"]).unwrap_err();
+    assert!(error.contains("-signals: signals: unknown value \"logz\""), "{error}");
     assert_eq!(case.load("", &[]).unwrap().metrics.server.http_listen_extra_ports, None);
 }
 
@@ -344,4 +375,39 @@ fn the_command_line_decides_what_happens() {
                     Run with -help to get a list of available parameters\n";
     assert_eq!(unknown, Printed::failure(expected.to_owned(), 2));
     assert_eq!(printed(&["-config.file=/does/not/exist"]).exit_code, 1);
+}
+
+/// Loads a file of the reference material after replacing some texts in it.
+fn load_reference(file: &str, replacements: &[(&str, &str)], variables: &[(&str, &str)]) -> Loaded {
+    let folder =
+        std::env::var("NORN_CONFORMANCE").expect("NORN_CONFORMANCE names the folder of the reference material");
+    let mut text = std::fs::read_to_string(format!("{folder}/{file}")).unwrap();
+    for (from, to) in replacements {
+        text = text.replace(from, to);
+    }
+    let mut case = Case::new();
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), value.replace("FOLDER", &folder));
+    case.environment.variables = variables.iter().map(owned).collect();
+    case.load(&text, &["-config.expand-env"]).unwrap()
+}
+
+#[test]
+#[ignore = "needs NORN_CONFORMANCE, the folder of the reference material"]
+fn the_reference_configurations_are_loaded() {
+    let variables = [
+        ("GOLDEN_DATA", "/data"),
+        ("GOLDEN_HTTP_PORT", "8001"),
+        ("GOLDEN_GRPC_PORT", "8002"),
+        ("GOLDEN_GOSSIP_PORT", "8003"),
+        ("GOLDEN_OVERRIDES", "FOLDER/golden/metrics/config/overrides.yaml"),
+        ("GOLDEN_COMPACTION_INTERVAL", "1h"),
+        ("GOLDEN_QUERY_INGESTERS_WITHIN", "13h"),
+    ];
+    let loaded = load_reference("golden/metrics/config/mimir.yaml", &[], &variables);
+    assert_eq!(loaded.metrics.server.http_listen_port, 8001);
+    let overrides = crate::overrides::Overrides::load(&loaded.settings).unwrap();
+    assert_eq!(overrides.runtime().tenants.len(), 22);
+    let templates = [("RECENT{12h|0s}", "12h"), ("RECENT{13h|1m}", "13h"), ("DATA", "/data")];
+    let loaded = load_reference("load/mimir.yaml", &templates, &[]);
+    assert_eq!(loaded.metrics.limits.ingestion_rate, 1e9);
 }

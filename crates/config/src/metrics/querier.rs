@@ -9,6 +9,8 @@ section! {
     pub struct QuerierConfig {
         /// Samples younger than this are not looked for in the bucket; zero always looks.
         pub query_store_after: Duration,
+        /// Whether a query may name the sources that it reads, with the header `X-Filter-Queryables`.
+        pub filter_queryables_enabled: bool,
         /// Most remote read queries of one request that run at once.
         pub max_concurrent_remote_read_queries: usize,
         /// Most queries that run at once.

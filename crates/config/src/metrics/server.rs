@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::section::{choices, section};
+use crate::value::Secret;
 
 section! {
     /// Listeners and logs.
@@ -90,7 +91,7 @@ section! {
         /// The certificate itself, PEM.
         pub cert: String,
         /// The key itself, PEM.
-        pub key: String,
+        pub key: Secret,
         /// The authority of clients' certificates itself, PEM.
         pub client_ca: String,
         /// The file of the certificate.

@@ -1,25 +1,25 @@
 //! From the text of runtime configuration files to a state.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::instance::{DistributorInstanceOverrides, IngesterInstanceOverrides};
-use super::{Contents, OverridesError, Runtime};
+use super::{Contents, OverridesError, Runtime, TenantLimits};
 use crate::kind::Kind;
 use crate::limits::Limits;
 use crate::section::{FieldError, Source};
 use crate::settings::{Settings, file};
 use crate::value::Value;
-use crate::yaml::{self, Fields, Node, NodeError};
+use crate::yaml::{self, Fields, Node};
 
 /// What the files are called in messages.
 const WHAT: &str = "runtime configuration";
 
 /// The limits of tenants that have none of their own.
-pub(super) fn limits(settings: &Settings) -> Result<Limits, String> {
-    let limits = Limits::from_settings(settings).map_err(|error| settings.locate(&error))?;
-    limits.check()?;
-    Ok(limits)
+pub(super) fn limits(settings: &Settings) -> Result<Limits, OverridesError> {
+    let limits = Limits::from_settings(settings).map_err(|error| settings.locate(&error));
+    let checked = limits.and_then(|limits| limits.check().map(|()| limits));
+    checked.map_err(OverridesError::Defaults)
 }
 
 /// Merges the files and reads all that they say.
@@ -36,12 +36,12 @@ pub(super) fn runtime(base: &Settings, contents: &Contents) -> Result<Runtime, O
     // The switch between key-value stores has an effect only with a store of the kind "multi", which is refused.
     fields.node("multi_kv_config");
     fields.finish()?;
-    let mut tenants = HashMap::with_capacity(overrides.len());
+    let mut tenants = TenantLimits::default();
     for (tenant, node) in overrides {
         tenants.insert(tenant.to_owned(), Arc::new(tenant_limits(base, tenant, node)?));
     }
-    let defaults = limits(base).map_err(|problem| NodeError::nowhere(&problem))?;
-    Ok(Runtime { defaults: Arc::new(defaults), tenants, ingester_limits, distributor_limits, document: Some(document) })
+    let defaults = Arc::new(limits(base)?);
+    Ok(Runtime { defaults, tenants, ingester_limits, distributor_limits, document: Some(document) })
 }
 
 /// The defaults with one tenant's section over them.

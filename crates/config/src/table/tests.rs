@@ -4,14 +4,12 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::environment::Environment;
 use crate::metrics::MetricsConfig;
+use crate::process::ProcessConfig;
 use crate::section::Source;
 use crate::settings::Settings;
 use crate::value::Value;
 
 const DIALECTS: [Dialect; 2] = [Dialect::Norn, Dialect::Mimir];
-
-/// Settings that only the binary reads, from [`Settings`] itself.
-const READ_BY_THE_BINARY: [&str; 2] = ["data_dir", "signals"];
 
 #[test]
 fn every_default_has_the_type_of_its_setting_and_fits_the_model() {
@@ -53,8 +51,8 @@ fn the_model_reads_exactly_the_settings_that_have_an_effect() {
     let settings = Settings::defaults(Dialect::Norn, &Environment::default());
     let recorder = Recorder { settings, read: RefCell::default() };
     MetricsConfig::from_settings(&recorder).unwrap();
-    let mut read = recorder.read.into_inner();
-    read.extend(READ_BY_THE_BINARY.map(str::to_owned));
+    ProcessConfig::from_settings(&recorder).unwrap();
+    let read = recorder.read.into_inner();
     let mut effect = BTreeSet::new();
     for setting in Dialect::Norn.table().settings() {
         if let Coverage::Effect(field) = setting.coverage {

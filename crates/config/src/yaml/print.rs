@@ -78,7 +78,9 @@ fn quote(text: &str) -> String {
 
 /// Whether the text may stand without quotes and is still a text. Careful rather than complete.
 fn is_plain(text: &str) -> bool {
-    let begins_well = text.starts_with(|first: char| first.is_alphanumeric() || "_./$<(".contains(first));
+    // A point may begin the mark of a document's end, which looks like no scalar.
+    let begins_well =
+        text.starts_with("./") || text.starts_with(|first: char| first.is_alphanumeric() || "_/$<(".contains(first));
     let safe = |character: char| character.is_alphanumeric() || "_-./$<>()+*=@;, :".contains(character);
     begins_well
         && text.chars().all(safe)

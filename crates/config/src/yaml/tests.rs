@@ -72,5 +72,6 @@ fn what_is_printed_reads_back() {
     check("a: ''\nb: 'yes'\nc: '~'\n", "a: \"\"\nb: \"yes\"\nc: \"~\"\n");
     check("'a b': 'c:'", "a b: \"c:\"\n");
     check("a: \"\\u0007\"", "a: \"\\U00000007\"\n");
+    check("'... 0': ./x", "\"... 0\": ./x\n");
     check("<<x: 1", "\"<<x\": 1\n");
 }

@@ -4,7 +4,8 @@
 
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, HirKind};
 
-use super::parse::{Flags, Mistake, Parsed, fail};
+use super::mistake::Mistake;
+use super::parse::{Flags, Parsed, fail};
 
 /// `[…]`, and what follows it.
 pub(super) fn bracketed(text: &str, flags: Flags) -> Parsed<'_, (ClassUnicode, &str)> {
@@ -47,10 +48,10 @@ fn range<'a>(whole: &'a str, text: &'a str, flags: Flags, class: &mut ClassUnico
     // Halves of surrogate pairs are in no text.
     let low = if (0xd800..0xe000).contains(&low) { 0xe000 } else { low };
     let high = if (0xd800..0xe000).contains(&high) { 0xd7ff } else { high };
-    if let (Some(low), Some(high)) = (char::from_u32(low), char::from_u32(high)) {
-        if low <= high {
-            class.union(&folded(ClassUnicode::new([ClassUnicodeRange::new(low, high)]), flags));
-        }
+    if low <= high {
+        let (low, high) = (char::from_u32(low), char::from_u32(high));
+        let (low, high) = low.zip(high).expect("escapes end at the last code point, and halves were moved away");
+        class.union(&folded(ClassUnicode::new([ClassUnicodeRange::new(low, high)]), flags));
     }
     Ok(rest)
 }

@@ -8,56 +8,16 @@
 //!
 //! Source: Go `regexp/syntax/parse.go`, with the flags of `syntax.Perl`.
 
-use std::fmt;
-
 use regex_syntax::hir::{Capture, Class, ClassUnicode, ClassUnicodeRange, Hir, Look, Repetition};
 
 use super::class;
+use super::mistake::Mistake;
 
 /// Go allows 1000; the compiler behind this one walks recursively.
 const NESTING_MAX: usize = 250;
 
 /// No repetition, nested ones multiplied, may ask for more copies.
 const COPIES_MAX: u32 = 1000;
-
-/// Why Go refuses a pattern.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is named by its text")]
-pub enum Mistake {
-    InvalidCharacterClassRange,
-    InvalidEscape,
-    InvalidNamedCapture,
-    InvalidPerlSyntax,
-    InvalidNestedRepetition,
-    InvalidRepeatCount,
-    MissingBracket,
-    MissingParen,
-    MissingRepeatArgument,
-    TrailingBackslash,
-    UnexpectedParen,
-    NestsTooDeeply,
-    TooLarge,
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::InvalidCharacterClassRange => "invalid character class range",
-            Self::InvalidEscape => "invalid escape sequence",
-            Self::InvalidNamedCapture => "invalid named capture",
-            Self::InvalidPerlSyntax => "invalid or unsupported Perl syntax",
-            Self::InvalidNestedRepetition => "invalid nested repetition operator",
-            Self::InvalidRepeatCount => "invalid repeat count",
-            Self::MissingBracket => "missing closing ]",
-            Self::MissingParen => "missing closing )",
-            Self::MissingRepeatArgument => "missing argument to repetition operator",
-            Self::TrailingBackslash => "trailing backslash at end of expression",
-            Self::UnexpectedParen => "unexpected )",
-            Self::NestsTooDeeply => "expression nests too deeply",
-            Self::TooLarge => "expression too large",
-        })
-    }
-}
 
 /// A mistake and the part of the pattern that it is in.
 pub(super) struct Failure<'a> {
@@ -292,25 +252,16 @@ impl<'a> Parser<'a> {
             self.advance(1, literal(u32::from('{'), self.flags));
             return Ok(());
         };
-        let min = min.filter(|min| *min <= COPIES_MAX);
-        let fits = match max {
-            None => true,
-            Some(Some(max)) => max <= COPIES_MAX && min.is_some_and(|min| min <= max),
-            Some(None) => false,
-        };
-        match min.filter(|_| fits) {
-            Some(min) => self.repeat(last_repeat, (min, max.flatten()), len),
-            None => fail(Mistake::InvalidRepeatCount, &rest[..len]),
+        let count = |text: &str| text.parse().ok().filter(|count| *count <= COPIES_MAX);
+        match (count(min), max, max.and_then(count)) {
+            (Some(min), None, _) => self.repeat(last_repeat, (min, None), len),
+            (Some(min), _, Some(max)) if min <= max => self.repeat(last_repeat, (min, Some(max)), len),
+            _ => fail(Mistake::InvalidRepeatCount, &rest[..len]),
         }
     }
 
     /// Repeats what was read before; `len` is that of the operator without a `?` behind it.
-    fn repeat(
-        &mut self,
-        last_repeat: Option<usize>,
-        (min, max): (u32, Option<u32>),
-        mut len: usize,
-    ) -> Parsed<'a, ()> {
+    fn repeat(&mut self, last_repeat: Option<usize>, (min, max): (u32, Option<u32>), mut len: usize) -> Parsed<'a, ()> {
         let start = self.at;
         let pattern = self.pattern;
         let is_counted = self.rest().starts_with('{');
@@ -366,9 +317,8 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Least and most, and the length; a number that is too large is `None`. Go allows no leading zeros here.
-#[expect(clippy::type_complexity, reason = "used once, and taken apart at once")]
-fn repeat_counts(text: &str) -> Option<(Option<u32>, Option<Option<u32>>, usize)> {
+/// The texts of least and most, `None` for no bound, and the length. Go allows no leading zeros here.
+fn repeat_counts(text: &str) -> Option<(&str, Option<&str>, usize)> {
     let close = text.find('}')?;
     let inside = &text[1..close];
     let (min, max) = match inside.split_once(',') {
@@ -380,10 +330,7 @@ fn repeat_counts(text: &str) -> Option<(Option<u32>, Option<Option<u32>>, usize)
         let has_leading_zero = text.len() > 1 && text.starts_with('0');
         !text.is_empty() && !has_leading_zero && text.bytes().all(|byte| byte.is_ascii_digit())
     };
-    if !is_number(min) || !max.is_none_or(is_number) {
-        return None;
-    }
-    Some((min.parse().ok(), max.map(|max| max.parse().ok()), close + 1))
+    (is_number(min) && max.is_none_or(is_number)).then_some((min, max, close + 1))
 }
 
 fn any_character(matches_newline: bool) -> Hir {

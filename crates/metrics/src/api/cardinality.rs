@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use norn_base::{Error, ErrorKind, Result};
-use norn_model::{Labels, Matcher, TenantId};
+use norn_model::{Matcher, TenantId};
 use norn_server::tenant::{Tenant, Tenants};
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use super::encode::{write_labels, write_list};
 use super::envelope::{ApiError, ApiResult, json_response};
 use super::parameters::Parameters;
 use crate::frontend::Frontend;
-use crate::reader::{CountMethod, LabelCardinality};
+use crate::reader::{CountMethod, HistogramBuckets, LabelCardinality};
 
 /// How many entries an answer has where the request does not say.
 const LIMIT_DEFAULT: usize = 20;
@@ -104,7 +104,8 @@ fn check_names(names: &[String], most: usize) -> Result<()> {
     }
     if most > 0 && names.len() > most {
         let given = names.len();
-        let text = format!("label values cardinality request label names limit (limit: {most} actual: {given}) exceeded");
+        let text =
+            format!("label values cardinality request label names limit (limit: {most} actual: {given}) exceeded");
         return Err(Error::bad_request(text));
     }
     match names.iter().find(|name| name.is_empty() || name.contains('\u{fffd}')) {
@@ -132,14 +133,14 @@ pub async fn active_series(
 ) -> ApiResult {
     let question = question(&frontend, &tenant, &parameters, true)?;
     let limits = frontend.read_limits(&Tenants::one(tenant.clone()))?;
-    let found = frontend.querier().ingesters().active_series(&tenant, &question.matchers).await?;
-    let series: Vec<Labels> = found.into_iter().map(|(labels, _)| labels).collect();
+    let series = frontend.querier().ingesters().active_series(&tenant, &question.matchers).await?;
     let mut body = br#"{"data":["#.to_vec();
     write_list(&mut body, &series, write_labels);
     body.extend_from_slice(b"]}");
     let most = limits.active_series_results_max_size_bytes;
     if most > 0 && body.len() as u64 > most {
-        let text = format!("the answer of {} bytes exceeds the limit of {most} bytes; ask for fewer series", body.len());
+        let text =
+            format!("the answer of {} bytes exceeds the limit of {most} bytes; ask for fewer series", body.len());
         return Err(ApiError(Error::new(ErrorKind::TooLarge, text)));
     }
     Ok(json_response(200, body))
@@ -167,27 +168,25 @@ pub async fn active_native_histograms(
     parameters: Parameters,
 ) -> ApiResult {
     let question = question(&frontend, &tenant, &parameters, true)?;
-    let found = frontend.querier().ingesters().active_series(&tenant, &question.matchers).await?;
-    let mut data: Vec<NativeHistogramMetric> = Vec::new();
-    // Series ascend by labels, whose order the name does not lead; so metrics are gathered by name.
-    let mut by_name: Vec<(String, u64)> =
-        found.iter().filter_map(|(labels, buckets)| Some((labels.metric_name().to_owned(), (*buckets)?))).collect();
-    by_name.sort();
-    for run in by_name.chunk_by(|left, right| left.0 == right.0) {
-        let bucket_count: u64 = run.iter().map(|(_, buckets)| buckets).sum();
-        data.push(NativeHistogramMetric {
-            metric: run[0].0.clone(),
-            series_count: run.len() as u64,
-            bucket_count,
-            avg_bucket_count: bucket_count as f64 / run.len() as f64,
-            min_bucket_count: run[0].1,
-            max_bucket_count: run[run.len() - 1].1,
-        });
-    }
+    let found = frontend.querier().ingesters().active_histograms(&tenant, &question.matchers).await?;
+    let metric = |(metric, counts): (String, HistogramBuckets)| NativeHistogramMetric {
+        metric,
+        series_count: counts.series,
+        bucket_count: counts.buckets,
+        avg_bucket_count: counts.buckets as f64 / counts.series.max(1) as f64,
+        min_bucket_count: counts.min_buckets,
+        max_bucket_count: counts.max_buckets,
+    };
+    let data = found.into_iter().map(metric).collect();
     Ok(json(&NativeHistogramsAnswer { data }))
 }
 
-fn question(frontend: &Frontend, tenant: &TenantId, parameters: &Parameters, selector_needed: bool) -> Result<Question> {
+fn question(
+    frontend: &Frontend,
+    tenant: &TenantId,
+    parameters: &Parameters,
+    selector_needed: bool,
+) -> Result<Question> {
     let tenants = Tenants::one(tenant.clone());
     let limits = frontend.read_limits(&tenants)?;
     if !limits.cardinality_analysis_enabled {

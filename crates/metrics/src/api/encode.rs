@@ -61,7 +61,8 @@ fn write_series(out: &mut Vec<u8>, series: &MatrixSeries) {
     }
     if !series.histograms.is_empty() {
         out.extend_from_slice(br#","histograms":["#);
-        let write = |out: &mut Vec<u8>, point: &HistogramPoint| write_histogram_at(out, point.timestamp_ms, &point.histogram);
+        let write =
+            |out: &mut Vec<u8>, point: &HistogramPoint| write_histogram_at(out, point.timestamp_ms, &point.histogram);
         write_list(out, &series.histograms, write);
         out.push(b']');
     }

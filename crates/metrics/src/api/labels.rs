@@ -121,10 +121,7 @@ fn label_request(frontend: &Frontend, parameters: &Parameters) -> Result<LabelRe
 }
 
 /// Parses series selectors; each has to exclude the empty value somewhere.
-pub fn parse_selectors<'a>(
-    frontend: &Frontend,
-    texts: impl Iterator<Item = &'a str>,
-) -> Result<Vec<Vec<Matcher>>> {
+pub fn parse_selectors<'a>(frontend: &Frontend, texts: impl Iterator<Item = &'a str>) -> Result<Vec<Vec<Matcher>>> {
     let mut selectors = Vec::new();
     for text in texts {
         let matchers = frontend.parse_selector(text)?;

@@ -65,8 +65,8 @@ impl Parameters {
     pub fn step_ms(&self) -> Result<i64> {
         let text = self.get("step").ok_or_else(|| missing("step"))?;
         let step_ms = parse_duration_ms(text);
-        let step_ms = step_ms
-            .ok_or_else(|| invalid("step", &format!("cannot parse {} to a valid duration", quote(text))))?;
+        let step_ms =
+            step_ms.ok_or_else(|| invalid("step", &format!("cannot parse {} to a valid duration", quote(text))))?;
         if step_ms <= 0 {
             let text = "zero or negative query resolution step widths are not accepted. Try a positive integer";
             return Err(invalid("step", text));
@@ -78,9 +78,7 @@ impl Parameters {
     pub fn limit(&self) -> Result<usize> {
         let Some(text) = self.get("limit") else { return Ok(0) };
         match text.parse::<i64>() {
-            Ok(limit) => {
-                usize::try_from(limit).map_err(|_| invalid("limit", "limit must be non-negative"))
-            }
+            Ok(limit) => usize::try_from(limit).map_err(|_| invalid("limit", "limit must be non-negative")),
             Err(_) => Err(invalid("limit", &format!("cannot parse {} to a valid limit", quote(text)))),
         }
     }

@@ -65,7 +65,7 @@ pub async fn exemplars(State(frontend): State<ApiState>, tenants: Tenants, param
         return Err(Error::bad_request("end timestamp must not be before start timestamp").into());
     }
     let expr = frontend.parse_query(&tenants, parameters.get("query").unwrap_or(""))?;
-    let selectors = norn_promql::plan::selectors(&expr);
+    let selectors = norn_promql::walk::selectors(&expr);
     if selectors.is_empty() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }

@@ -77,7 +77,9 @@ impl From<SeriesView<'_>> for OwnedSeries {
         });
         Self {
             labels: view.labels.clone(),
-            samples: samples.map(|(timestamp_ms, value)| Sample { timestamp_ms: *timestamp_ms, value: *value }).collect(),
+            samples: samples
+                .map(|(timestamp_ms, value)| Sample { timestamp_ms: *timestamp_ms, value: *value })
+                .collect(),
             histograms: histograms.collect(),
         }
     }
@@ -91,12 +93,17 @@ async fn streamed(store: &dyn SeriesStore, queries: &[ReadQuery]) -> Result<Resp
         series.sort_by(|left, right| left.0.cmp(&right.0));
         for (labels, chunks) in series {
             let views: Vec<_> = chunks.iter().map(EncodedChunk::view).collect();
-            put_series_frames(&mut frames, index, labels.as_ref(), &views, norn_tsdb::chunk::segment::checksum);
+            put_series_frames(&mut frames, index, labels.as_ref(), &views, checksum);
         }
     }
     let mut response = Response::new(frames.into());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(STREAMED_CONTENT_TYPE));
     Ok(response)
+}
+
+fn checksum(message: &[u8]) -> u32 {
+    let checksum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, message);
+    u32::try_from(checksum).expect("a CRC-32C has 32 bits")
 }
 
 async fn for_each_series(

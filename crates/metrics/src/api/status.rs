@@ -1,6 +1,7 @@
 //! Answers that do not depend on data.
 
 use axum::response::Response;
+use norn_config::limits::Limits;
 use serde::Serialize;
 
 use super::envelope::{json_response, success};
@@ -36,6 +37,25 @@ pub struct Features {
 /// `GET /api/v1/status/buildinfo`
 pub fn build_info(info: &BuildInfo) -> Response {
     success(info, &[])
+}
+
+/// `GET /api/v1/user_limits`: the part of a tenant's limits that it may see.
+pub fn user_limits(limits: &Limits) -> Response {
+    let shown = serde_json::json!({
+        "compactor_blocks_retention_period_seconds": limits.compactor_blocks_retention_period.as_secs(),
+        "ingestion_rate": limits.ingestion_rate,
+        "ingestion_burst_size": limits.ingestion_burst_size,
+        "ingestion_burst_factor": limits.ingestion_burst_factor,
+        "max_global_series_per_user": limits.max_global_series_per_user,
+        "max_global_series_per_metric": limits.max_global_series_per_metric,
+        "max_global_exemplars_per_user": limits.max_global_exemplars_per_user,
+        "max_fetched_chunks_per_query": limits.max_fetched_chunks_per_query,
+        "max_fetched_series_per_query": limits.max_fetched_series_per_query,
+        "max_fetched_chunk_bytes_per_query": limits.max_fetched_chunk_bytes_per_query,
+        "ruler_max_rules_per_rule_group": limits.ruler_max_rules_per_rule_group,
+        "ruler_max_rule_groups_per_tenant": limits.ruler_max_rule_groups_per_tenant,
+    });
+    json_response(200, shown.to_string())
 }
 
 /// `GET /api/v1/rules`: a process without a ruler has no rules.

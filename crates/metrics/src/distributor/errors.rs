@@ -168,10 +168,6 @@ mod tests {
              requests (err-mimir-distributor-max-inflight-push-requests). To adjust the related limit, configure \
              -distributor.instance-limits.max-inflight-push-requests, or contact your service administrator.",
         );
-        check(
-            replicas_did_not_match("b", "a"),
-            202,
-            "replicas did not match, rejecting sample: replica=b, elected=a",
-        );
+        check(replicas_did_not_match("b", "a"), 202, "replicas did not match, rejecting sample: replica=b, elected=a");
     }
 }

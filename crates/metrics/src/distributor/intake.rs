@@ -117,8 +117,7 @@ impl<'r> Intake<'r> {
         if oldest_ms == i64::MAX || self.batch.exemplars().is_empty() {
             return;
         }
-        let is_fresh =
-            |exemplar: &Exemplar| exemplar.timestamp_ms >= oldest_ms.saturating_sub(exemplars::AGE_MAX_MS);
+        let is_fresh = |exemplar: &Exemplar| exemplar.timestamp_ms >= oldest_ms.saturating_sub(exemplars::AGE_MAX_MS);
         if !self.batch.exemplars().iter().all(is_fresh) {
             let before = self.batch.exemplars().len();
             self.batch.retain_exemplars(is_fresh);
@@ -195,8 +194,11 @@ impl<'r> Intake<'r> {
         if !series.histograms.is_empty() {
             self.filter_histograms(labels, series);
         }
-        let exemplars =
-            if self.rules.exemplars && !series.exemplars.is_empty() { self.clean_exemplars(series) } else { Vec::new() };
+        let exemplars = if self.rules.exemplars && !series.exemplars.is_empty() {
+            self.clean_exemplars(series)
+        } else {
+            Vec::new()
+        };
         if series.samples.is_empty() && series.histograms.is_empty() && exemplars.is_empty() {
             return;
         }

@@ -115,11 +115,7 @@ impl DistributorMetrics {
     }
 
     fn register_refused(&self, registry: &mut Registry) {
-        registry.register(
-            "cortex_discarded_samples",
-            "Samples that were not stored.",
-            self.discarded_samples.clone(),
-        );
+        registry.register("cortex_discarded_samples", "Samples that were not stored.", self.discarded_samples.clone());
         registry.register(
             "cortex_discarded_exemplars",
             "Exemplars that were not stored.",
@@ -155,11 +151,7 @@ impl DistributorMetrics {
 
     fn register_process(&self, registry: &mut Registry) {
         let distributor = registry.sub_registry_with_prefix("cortex_distributor");
-        distributor.register(
-            "inflight_push_requests",
-            "Write requests in flight.",
-            self.inflight_requests.clone(),
-        );
+        distributor.register("inflight_push_requests", "Write requests in flight.", self.inflight_requests.clone());
         distributor.register(
             "inflight_push_requests_bytes",
             "Bytes of the write requests in flight.",

@@ -46,11 +46,8 @@ mod tests {
     fn long_values_become_short_or_marked() {
         let hash = "(hash:58f49f86224fc9467549c0954fb0b9dc706e6728023bb7bd88b7958cf2115ac8)";
         let check = |strategy, limit, expected: &str| {
-            let rules = WriteRules {
-                label_value_strategy: strategy,
-                label_value_bytes_max: limit,
-                ..WriteRules::default()
-            };
+            let rules =
+                WriteRules { label_value_strategy: strategy, label_value_bytes_max: limit, ..WriteRules::default() };
             let mut value = "x".repeat(100);
             shorten(&mut value, &rules);
             assert_eq!(value, expected, "{strategy:?}");

@@ -10,7 +10,7 @@ use std::time::Duration;
 ///
 /// Source: Go's `golang.org/x/time/rate`, whose `AllowN` this answers like.
 #[derive(Debug, Clone)]
-pub struct TokenBucket {
+pub(super) struct TokenBucket {
     per_second: f64,
     burst: f64,
     tokens: f64,
@@ -19,12 +19,12 @@ pub struct TokenBucket {
 
 impl TokenBucket {
     /// A full bucket. An infinite rate allows everything.
-    pub fn new(per_second: f64, burst: u64, now: Duration) -> Self {
+    pub(super) fn new(per_second: f64, burst: u64, now: Duration) -> Self {
         Self { per_second, burst: burst as f64, tokens: burst as f64, refilled_at: now }
     }
 
     /// Changes the limits from `now` on.
-    pub fn set_limits(&mut self, per_second: f64, burst: u64, now: Duration) {
+    pub(super) fn set_limits(&mut self, per_second: f64, burst: u64, now: Duration) {
         let burst = burst as f64;
         if (self.per_second, self.burst) != (per_second, burst) {
             self.refill(now);
@@ -33,7 +33,7 @@ impl TokenBucket {
     }
 
     /// Takes `count` tokens if there are so many.
-    pub fn allow(&mut self, count: u64, now: Duration) -> bool {
+    pub(super) fn allow(&mut self, count: u64, now: Duration) -> bool {
         if self.per_second == f64::INFINITY {
             return true;
         }
@@ -56,7 +56,7 @@ impl TokenBucket {
 
 /// An exponentially weighted moving average of a rate, over intervals of equal length.
 #[derive(Debug, Clone)]
-pub struct MovingRate {
+pub(super) struct MovingRate {
     weight: f64,
     interval: Duration,
     interval_start: Duration,
@@ -67,18 +67,18 @@ pub struct MovingRate {
 
 impl MovingRate {
     /// Counts in intervals; each new one has `weight`, in `0.0..=1.0`, against all before it.
-    pub fn new(weight: f64, interval: Duration, now: Duration) -> Self {
+    pub(super) fn new(weight: f64, interval: Duration, now: Duration) -> Self {
         Self { weight, interval, interval_start: now, counted: 0, per_second: None }
     }
 
     /// Counts events.
-    pub fn add(&mut self, count: u64, now: Duration) {
+    pub(super) fn add(&mut self, count: u64, now: Duration) {
         self.end_intervals(now);
         self.counted += count;
     }
 
     /// Events per second, up to the last interval that ended.
-    pub fn per_second(&mut self, now: Duration) -> f64 {
+    pub(super) fn per_second(&mut self, now: Duration) -> f64 {
         self.end_intervals(now);
         self.per_second.unwrap_or(0.0)
     }

@@ -46,7 +46,6 @@ impl TimeWindow {
 #[derive(Debug, Default)]
 pub(super) struct Duplicates {
     seen: HashSet<i64>,
-    last_ms: Option<i64>,
     is_ascending: bool,
 }
 
@@ -58,11 +57,7 @@ impl Duplicates {
 
     /// Whether this time occurred before.
     pub(super) fn is_duplicate(&mut self, timestamp_ms: i64) -> bool {
-        if self.is_ascending {
-            return false;
-        }
-        let repeats = self.last_ms.replace(timestamp_ms) == Some(timestamp_ms);
-        !self.seen.insert(timestamp_ms) || repeats
+        !self.is_ascending && !self.seen.insert(timestamp_ms)
     }
 }
 
@@ -168,9 +163,8 @@ pub(super) fn check_metadata(metadata: DecodedMetadata<'_>, rules: &WriteRules) 
         return Err((Reason::MissingMetricName, error));
     }
     if metadata.family.len() > rules.metadata_bytes_max {
-        let message = format!(
-            "received a metric metadata whose metric name length exceeds the limit, metric name: '{family}'"
-        );
+        let message =
+            format!("received a metric metadata whose metric name length exceeds the limit, metric name: '{family}'");
         let error = errors::tenant_limit(bad, "err-mimir-metric-name-too-long", message, &flags);
         return Err((Reason::MetricNameTooLong, error));
     }

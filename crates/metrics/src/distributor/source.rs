@@ -1,10 +1,10 @@
 //! Where the series of a request come from: everything that can show them to a visitor.
 
 use norn_model::write::WriteBatch;
-use norn_rpc::remote_write::{DecodeError, DecodedExemplar, DecodedMetadata, DecodedSeries, WriteVisitor, v1, v2};
+use norn_rpc::remote_write::{DecodeError, DecodedMetadata, DecodedSeries, WriteVisitor, v1, v2};
 
 /// A request whose series can be shown, more than once and always alike.
-pub(super) trait Source {
+pub(crate) trait Source {
     /// Shows all parts to `visitor`, until it has seen enough.
     fn show<'a>(&'a self, visitor: &mut impl WriteVisitor<'a>) -> Result<(), DecodeError>;
 }
@@ -35,21 +35,15 @@ impl Source for Body<'_> {
 
 impl Source for WriteBatch {
     fn show<'a>(&'a self, visitor: &mut impl WriteVisitor<'a>) -> Result<(), DecodeError> {
+        let mut decoded = DecodedSeries::default();
         for series in self.iter() {
-            let mut decoded = DecodedSeries {
-                labels: series.labels.iter().collect(),
-                samples: series.samples.to_vec(),
-                histograms: series.histograms.to_vec(),
-                created_ms: series.created_ms,
-                ..DecodedSeries::default()
-            };
+            decoded.clear();
+            decoded.labels.extend(series.labels.iter());
+            decoded.samples.extend_from_slice(series.samples);
+            decoded.histograms.extend_from_slice(series.histograms);
+            decoded.created_ms = series.created_ms;
             for exemplar in series.exemplars {
-                let start = decoded.exemplar_labels.len();
-                let pairs = exemplar.labels.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-                decoded.exemplar_labels.extend(pairs);
-                let labels = start..decoded.exemplar_labels.len();
-                let (timestamp_ms, value) = (exemplar.timestamp_ms, exemplar.value);
-                decoded.exemplars.push(DecodedExemplar { timestamp_ms, value, labels });
+                decoded.push_exemplar(exemplar.timestamp_ms, exemplar.value, exemplar.labels.iter());
             }
             if visitor.series(&mut decoded).is_break() {
                 return Ok(());

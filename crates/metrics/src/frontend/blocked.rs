@@ -7,7 +7,6 @@ use norn_config::limits::BlockedQuery;
 use norn_gotext::regex::GoRegex;
 use norn_promql::parser::{ParseOptions, parse};
 use norn_promql::plan::QueryTime;
-use norn_promql::printer::print;
 use norn_promql::tree::Expr;
 
 /// Refuses a query whose canonical text is blocked for one of its tenants.
@@ -15,7 +14,7 @@ pub fn check(rules: &[BlockedQuery], expr: &Expr, time: QueryTime) -> Result<()>
     if rules.is_empty() {
         return Ok(());
     }
-    let canonical = print(expr);
+    let canonical = expr.to_string();
     match rules.iter().find(|rule| matches_text(rule, &canonical) && matches_time(rule, time)) {
         Some(rule) => {
             let reason = if rule.reason.is_empty() { String::new() } else { format!(" {}", rule.reason) };
@@ -35,7 +34,8 @@ fn matches_text(rule: &BlockedQuery, canonical: &str) -> bool {
         return has_time_condition(rule);
     }
     if !rule.regex {
-        let pattern = parse(&rule.pattern, &ParseOptions::all()).map_or_else(|_| rule.pattern.clone(), |expr| print(&expr));
+        let pattern =
+            parse(&rule.pattern, &ParseOptions::all()).map_or_else(|_| rule.pattern.clone(), |expr| expr.to_string());
         return pattern == canonical;
     }
     match GoRegex::anchored(&rule.pattern) {

@@ -55,13 +55,13 @@ impl Evaluator {
     /// Evaluates a query. Dropping the future stops the computation.
     pub async fn evaluate(&self, query: Query, allowance: &Allowance) -> Result<QueryResult> {
         let _turn = self.queues.turn(&allowance.scope.tenants.joined()).await?;
-        let cancelled = CancelOnDrop::default();
+        let canceled = CancelOnDrop::default();
         let store = self.querier.store_for(allowance.scope.clone());
         let context = QueryContext {
-            memory: self.memory.child("query", allowance.memory_bytes),
-            cancelled: cancelled.flag.clone(),
+            budget: self.memory.child("query", allowance.memory_bytes),
+            canceled: canceled.flag.clone(),
             clock: self.clock.clone(),
-            deadline: self.clock.monotonic() + self.timeout,
+            deadline: Some(self.clock.monotonic() + self.timeout),
         };
         self.pool.run(async move { evaluate(&query, store, context).await }).await?
     }

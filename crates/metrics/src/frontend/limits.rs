@@ -124,8 +124,10 @@ impl ReadLimits {
     pub fn check_length(&self, time: QueryTime) -> Result<()> {
         let length_ms = time.end_ms().saturating_sub(time.start_ms());
         if self.max_total_query_length_ms > 0 && length_ms > self.max_total_query_length_ms {
-            let [length, limit] = [length_ms, self.max_total_query_length_ms].map(|length_ms| norn_gotext::duration::format_go(length_ms.saturating_mul(1_000_000)));
-            let message = format!("the total query time range exceeds the limit (query length: {length}, limit: {limit})");
+            let [length, limit] = [length_ms, self.max_total_query_length_ms]
+                .map(|length_ms| norn_gotext::duration::format_go(length_ms.saturating_mul(1_000_000)));
+            let message =
+                format!("the total query time range exceeds the limit (query length: {length}, limit: {limit})");
             let id = "err-mimir-max-total-query-length";
             return Err(tenant_limit(&message, id, "query-frontend.max-total-query-length"));
         }
@@ -155,7 +157,7 @@ impl ReadLimits {
     /// Whether results of a query may be kept.
     pub fn is_cacheable(&self, expr: &Expr, range: StepRange) -> bool {
         let aligned = range.start_ms % range.step_ms == 0 && range.end_ms % range.step_ms == 0;
-        (aligned || self.cache_unaligned) && !norn_promql::plan::depends_on_end(expr)
+        (aligned || self.cache_unaligned) && !norn_promql::walk::depends_on_range(expr)
     }
 }
 
@@ -179,7 +181,7 @@ pub fn tenant_limit(message: &str, id: &'static str, flag: &str) -> Error {
 /// Refuses functions, aggregations and modifiers that one of the tenants may not use. The error is the reason alone.
 pub fn check_experimental(expr: &Expr, limits: &ReadLimits) -> Result<(), String> {
     let mut refused = None;
-    expr.visit(&mut |node| {
+    norn_promql::walk::visit(expr, |node| {
         if refused.is_some() {
             return;
         }

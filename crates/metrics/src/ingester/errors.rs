@@ -4,14 +4,29 @@ use norn_base::{Error, ErrorKind};
 use norn_gotext::duration::format_prometheus;
 use norn_gotext::number::{FloatFormat, format_float};
 use norn_gotext::time::format_rfc3339;
-use norn_model::histogram::HistogramError;
+use norn_model::histogram::validate::HistogramError;
 use norn_model::{Labels, TenantId};
 use norn_tsdb::head::{Reason, Rejection};
 
 /// The error of the first refusal of a batch whose rest was taken.
-pub fn refused(tenant: &TenantId, rejection: &Rejection) -> Error {
+pub(super) fn refused(instance: &str, tenant: &TenantId, rejection: &Rejection) -> Error {
     let (id, message) = describe(rejection);
-    Error::new(ErrorKind::BadRequest, format!("user={tenant}: {message}")).with_id(id).with_rest_accepted()
+    let text = format!("failed pushing to ingester {instance}: user={tenant}: {message}");
+    Error::new(ErrorKind::BadRequest, text).with_id(id).with_rest_accepted()
+}
+
+/// The error of a limit of this process that a request ran into.
+pub(super) fn instance_limit(id: &str, what: &str, flag: &str) -> Error {
+    let text = format!(
+        "the write request has been rejected because the ingester exceeded {what} (err-mimir-ingester-{id}). To adjust the \
+         related limit, configure -{flag}, or contact your service administrator."
+    );
+    Error::unavailable(text)
+}
+
+/// Whether a client is told. Exemplars that come out of order are dropped without a word.
+pub(super) fn is_reported(reason: &Reason) -> bool {
+    !matches!(reason, Reason::ExemplarOutOfOrder)
 }
 
 fn describe(rejection: &Rejection) -> (&'static str, String) {
@@ -22,6 +37,11 @@ fn describe(rejection: &Rejection) -> (&'static str, String) {
     };
     let sample = |id: &'static str, text: &str| (id, format!("{text} ({id}). {}", affected()));
     match reason {
+        Reason::NoLabels => ("err-mimir-missing-metric-name", "received series has no labels (err-mimir-missing-metric-name)".to_owned()),
+        Reason::HistogramSpansTooWide => {
+            let id = "err-mimir-native-histogram-spans-buckets-mismatch";
+            (id, format!("err: spans of the histogram reach beyond the buckets that exist ({id}). {}", affected()))
+        }
         Reason::TooOld => {
             let text = "the sample has been rejected because its timestamp is too old";
             sample("err-mimir-sample-timestamp-too-old", text)
@@ -40,7 +60,8 @@ fn describe(rejection: &Rejection) -> (&'static str, String) {
             sample("err-mimir-sample-out-of-order", text)
         }
         Reason::DuplicateTimestamp { existing, new } => {
-            let text = format!("duplicate sample for timestamp {timestamp_ms}; {}", describe_duplicate(*existing, *new));
+            let text =
+                format!("duplicate sample for timestamp {timestamp_ms}; {}", describe_duplicate(*existing, *new));
             sample("err-mimir-sample-duplicate-timestamp", &text)
         }
         Reason::InvalidHistogram(error) => describe_histogram(*error, labels, *timestamp_ms),
@@ -56,7 +77,10 @@ fn describe(rejection: &Rejection) -> (&'static str, String) {
         }
         Reason::ExemplarOutOfOrder => {
             let (time, series) = (format_rfc3339(*timestamp_ms), describe_series(labels));
-            ("err-mimir-exemplar-out-of-order", format!("err: out of order exemplar. timestamp={time}, series={series}"))
+            (
+                "err-mimir-exemplar-out-of-order",
+                format!("err: out of order exemplar. timestamp={time}, series={series}"),
+            )
         }
     }
 }
@@ -148,7 +172,7 @@ pub fn describe_series(labels: &Labels) -> String {
 }
 
 /// The label `reason` under which a refused sample is counted.
-pub fn discard_reason(reason: &Reason) -> &'static str {
+pub(super) fn discard_reason(reason: &Reason) -> &'static str {
     match reason {
         Reason::SeriesLimit { .. } => "per_user_series_limit",
         Reason::MetricSeriesLimit { .. } => "per_metric_series_limit",
@@ -156,7 +180,8 @@ pub fn discard_reason(reason: &Reason) -> &'static str {
         Reason::TooOldForWindow { .. } => "sample-too-old",
         Reason::OutOfOrder => "sample-out-of-order",
         Reason::DuplicateTimestamp { .. } => "new-value-for-timestamp",
-        Reason::InvalidHistogram(_) => "invalid-native-histogram",
+        Reason::InvalidHistogram(_) | Reason::HistogramSpansTooWide => "invalid-native-histogram",
+        Reason::NoLabels => "missing_metric_name",
         Reason::ExemplarSeriesMissing | Reason::ExemplarOutOfOrder => "exemplar-rejected",
         Reason::MetadataLimit { .. } => "per_user_metadata_limit",
         Reason::MetricMetadataLimit { .. } => "per_metric_metadata_limit",
@@ -176,8 +201,11 @@ mod tests {
     fn refusals_are_worded_as_in_the_original() {
         let tenant = TenantId::parse("team").unwrap();
         let check = |reason: Reason, id: &str, expected: &str| {
-            let error = refused(&tenant, &rejection(reason));
-            assert_eq!((error.id(), error.message()), (Some(id), format!("user=team: {expected}").as_str()));
+            let error = refused("one", &tenant, &rejection(reason));
+            assert_eq!(
+                (error.id(), error.message()),
+                (Some(id), format!("failed pushing to ingester one: user=team: {expected}").as_str())
+            );
             assert!(error.rest_accepted());
         };
         check(

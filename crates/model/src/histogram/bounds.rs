@@ -39,6 +39,7 @@ const TABLE_SCHEMA: i32 = 8;
 /// `2^(k/256)` for k from 0 to 255. The bits are those that Prometheus and its clients use: some differ in the last
 /// places from the nearest float, so they are listed, not computed, and every schema below takes its part of them.
 #[rustfmt::skip]
+#[expect(clippy::approx_constant, reason = "the root of 2 is not the nearest float either")]
 static FRACTIONS: [f64; 256] = [
     1.0, 1.0027112750502025, 1.0054299011128027, 1.0081558981184175,
     1.0108892860517005, 1.0136300849514894, 1.0163783149109529, 1.019133996077738,

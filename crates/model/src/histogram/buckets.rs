@@ -222,7 +222,8 @@ mod tests {
     #[test]
     fn exponential_buckets_ascend_through_zero() {
         let histogram = exponential(0, 0.5, 2.0, &[(0, 1.0), (1, 0.0), (2, 3.0)], &[(0, 4.0), (3, 5.0)]);
-        let expected = [(1, -8.0, -4.0, 5.0), (1, -1.0, -0.5, 4.0), (3, -0.5, 0.5, 2.0), (0, 0.5, 1.0, 1.0), (0, 2.0, 4.0, 3.0)];
+        let expected =
+            [(1, -8.0, -4.0, 5.0), (1, -1.0, -0.5, 4.0), (3, -0.5, 0.5, 2.0), (0, 0.5, 1.0, 1.0), (0, 2.0, 4.0, 3.0)];
         assert_eq!(shown(&histogram), expected);
         let mut descending: Vec<_> = histogram.buckets_descending().collect();
         descending.reverse();
@@ -243,7 +244,8 @@ mod tests {
 
     #[test]
     fn fractions_follow_the_layout() {
-        let bucket = |lower: f64, upper: f64| Bucket { lower, upper, lower_inclusive: false, upper_inclusive: true, count: 1.0 };
+        let bucket =
+            |lower: f64, upper: f64| Bucket { lower, upper, lower_inclusive: false, upper_inclusive: true, count: 1.0 };
         assert_eq!(bucket(0.0, 4.0).fraction_below(1.0, true), 0.25);
         assert_eq!(bucket(1.0, 16.0).fraction_below(2.0, false), 0.25);
         assert_eq!(bucket(-16.0, -1.0).fraction_below(-2.0, false), 0.75);

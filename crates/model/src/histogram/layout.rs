@@ -1,7 +1,7 @@
 //! The same histogram with other buckets: compacted, or at a lower resolution.
 
 use super::parts::{Cell, Parts};
-use super::side::{Side, SideRef};
+use super::side::{Side, SideRef, reduced};
 use super::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, SCHEMA_MIN, Span};
 
 /// A histogram has too many buckets, and its resolution cannot be lowered further.
@@ -112,7 +112,7 @@ fn absolute(deltas: &[i64]) -> impl Iterator<Item = i64> {
 
 fn reduce_deltas(spans: &mut Vec<Span>, deltas: &mut Vec<i64>, from_schema: i32, to_schema: i32) {
     let counts: Vec<i64> = absolute(deltas).collect();
-    let mut reduced = Side::collect(SideRef { spans, counts: &counts }.iter_reduced(from_schema, to_schema));
+    let mut reduced = Side::collect(reduced(SideRef { spans, counts: &counts }.iter(), from_schema, to_schema));
     let mut before = 0i64;
     for count in &mut reduced.counts {
         let delta = count.wrapping_sub(before);

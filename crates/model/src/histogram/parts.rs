@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::bounds::exponential_bound;
 use super::compensated::Compensated;
-use super::side::{Count, Side, SideRef, beyond_threshold};
+use super::side::{Count, Side, SideRef, reduced};
 use super::{CUSTOM_BUCKETS_SCHEMA, Combination, FloatHistogram, IncompatibleSchemas, ResetHint, same_bounds};
 
 /// A count that can take part in additions.
@@ -321,14 +321,7 @@ impl<C: Cell> Side<C> {
     }
 
     /// Adds or takes away the other's buckets, whose resolution may be higher, but for those within the zero bucket.
-    fn combine<D: Cell>(
-        &mut self,
-        other: SideRef<'_, D>,
-        schema: i32,
-        other_schema: i32,
-        threshold: f64,
-        sign: Sign,
-    ) {
+    fn combine<D: Cell>(&mut self, other: SideRef<'_, D>, schema: i32, other_schema: i32, threshold: f64, sign: Sign) {
         if other.counts.is_empty() {
             return;
         }
@@ -342,9 +335,9 @@ impl<C: Cell> Side<C> {
                 sign.apply(count, *added);
             }
         } else if schema == other_schema {
-            self.merge(beyond_threshold(other.iter(), schema, threshold), sign);
+            self.merge(other.iter_beyond(schema, threshold), sign);
         } else {
-            self.merge(beyond_threshold(other.iter_reduced(other_schema, schema), schema, threshold), sign);
+            self.merge(reduced(other.iter_beyond(other_schema, threshold), other_schema, schema), sign);
         }
     }
 

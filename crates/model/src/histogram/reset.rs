@@ -3,7 +3,7 @@
 //! Source: Prometheus `FloatHistogram.DetectReset`.
 
 use super::parts::PartsRef;
-use super::side::{SideRef, beyond_threshold};
+use super::side::{SideRef, reduced};
 use super::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, ResetHint, same_bounds};
 
 impl FloatHistogram {
@@ -39,9 +39,8 @@ impl FloatHistogram {
 
     fn has_less(&self, now: SideRef<'_, f64>, before: SideRef<'_, f64>, before_schema: i32) -> bool {
         let (schema, threshold) = (self.schema, self.zero_threshold);
-        let now = beyond_threshold(now.iter(), schema, threshold);
-        let before = beyond_threshold(before.iter_reduced(before_schema, schema), schema, threshold);
-        any_less(now, before)
+        let before = reduced(before.iter_beyond(before_schema, threshold), before_schema, schema);
+        any_less(now.iter_beyond(schema, threshold), before)
     }
 
     fn is_reset_between_bounds(&self, previous: &Self) -> bool {

@@ -59,10 +59,9 @@ impl<'a, C: Count> SideRef<'a, C> {
         SideReversed { spans: &self.spans[..walked], counts: &self.counts[..buckets], index, left_in_span: in_span }
     }
 
-    /// Buckets from zero outwards at a lower resolution: those that fall into one bucket are joined.
-    pub(super) fn iter_reduced(self, from_schema: i32, to_schema: i32) -> Reduced<SideIter<'a, C>, C> {
-        let shift = from_schema.saturating_sub(to_schema).clamp(0, 31);
-        Reduced { inner: self.iter(), shift, pending: None }
+    /// Buckets from zero outwards, but for those that end at or below a zero threshold.
+    pub(super) fn iter_beyond(self, schema: i32, threshold: f64) -> impl Iterator<Item = (i32, C)> {
+        self.iter().skip_while(move |(index, _)| threshold > 0.0 && exponential_bound(*index, schema) <= threshold)
     }
 }
 
@@ -122,9 +121,20 @@ impl<C: Copy> Iterator for SideReversed<'_, C> {
     }
 }
 
-/// See [`SideRef::iter_reduced`].
+/// The same buckets at a lower resolution: those that fall into one bucket are joined.
+///
+/// What lies in a zero bucket has to be left out before: a joined bucket may reach beyond it.
+pub(super) fn reduced<C: Count>(
+    buckets: impl Iterator<Item = (i32, C)>,
+    from_schema: i32,
+    to_schema: i32,
+) -> impl Iterator<Item = (i32, C)> {
+    Reduced { inner: buckets, shift: from_schema.saturating_sub(to_schema).clamp(0, 31), pending: None }
+}
+
+/// See [`reduced`].
 #[derive(Debug, Clone)]
-pub(super) struct Reduced<I, C> {
+struct Reduced<I, C> {
     inner: I,
     shift: i32,
     pending: Option<(i32, C)>,
@@ -148,15 +158,6 @@ impl<I: Iterator<Item = (i32, C)>, C: Count> Iterator for Reduced<I, C> {
             }
         }
     }
-}
-
-/// Leaves out the innermost buckets, those that end at or below a zero threshold.
-pub(super) fn beyond_threshold<C>(
-    buckets: impl Iterator<Item = (i32, C)>,
-    schema: i32,
-    threshold: f64,
-) -> impl Iterator<Item = (i32, C)> {
-    buckets.skip_while(move |(index, _)| threshold > 0.0 && exponential_bound(*index, schema) <= threshold)
 }
 
 /// The buckets of one side.
@@ -213,14 +214,15 @@ impl<C: Count> Side<C> {
     /// Lowers the resolution.
     pub(super) fn reduce(&mut self, from_schema: i32, to_schema: i32) {
         if !self.counts.is_empty() {
-            *self = Self::collect(self.as_ref().iter_reduced(from_schema, to_schema));
+            *self = Self::collect(reduced(self.as_ref().iter(), from_schema, to_schema));
         }
     }
 
     /// Removes empty buckets: all at the ends, and in between those runs that are longer than `empty_max`; shorter runs
     /// are filled, as a span costs more than some zeros.
     pub(super) fn compact(&mut self, empty_max: u32, is_empty: impl Fn(C) -> bool, empty: C) {
-        let has_gaps = self.spans.iter().skip(1).any(|span| span.offset == 0 || span.offset.unsigned_abs() <= empty_max);
+        let has_gaps =
+            self.spans.iter().skip(1).any(|span| span.offset == 0 || span.offset.unsigned_abs() <= empty_max);
         let has_hollow_spans = self.spans.iter().any(|span| span.length == 0);
         if !has_gaps && !has_hollow_spans && !self.counts.iter().any(|count| is_empty(*count)) {
             return;
@@ -270,7 +272,7 @@ mod tests {
             back.reverse();
             assert_eq!(forth.len(), counts.len());
             assert_eq!(forth, back);
-            assert!(side.iter_reduced(8, -4).count() <= counts.len());
+            assert!(reduced(side.iter(), 8, -4).count() <= counts.len());
         }
         let short = SideRef { spans: &spans[..2], counts: &[1.0; 9] };
         assert_eq!((short.iter().count(), short.iter_reversed().count()), (2, 2));
@@ -279,8 +281,8 @@ mod tests {
     #[test]
     fn reduction_joins_pairs() {
         let side = side(&[(1, 1.0), (2, 2.0), (3, 4.0), (6, 8.0)]);
-        assert_eq!(side.as_ref().iter_reduced(1, 0).collect::<Vec<_>>(), [(1, 3.0), (2, 4.0), (3, 8.0)]);
-        assert_eq!(side.as_ref().iter_reduced(2, 2).collect::<Vec<_>>(), side.as_ref().iter().collect::<Vec<_>>());
+        assert_eq!(reduced(side.as_ref().iter(), 1, 0).collect::<Vec<_>>(), [(1, 3.0), (2, 4.0), (3, 8.0)]);
+        assert_eq!(reduced(side.as_ref().iter(), 2, 2).collect::<Vec<_>>(), side.as_ref().iter().collect::<Vec<_>>());
     }
 
     #[test]

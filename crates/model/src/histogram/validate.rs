@@ -43,17 +43,25 @@ pub enum HistogramError {
     CountNotBigEnough { found: u64, count: u64 },
     #[error("observation count is  {count}: histogram's observation count is negative")]
     NegativeCount { count: f64 },
-    #[error("{side}: bucket number {number} has observation count of {count}: histogram has a bucket whose observation count is negative")]
+    #[error(
+        "{side}: bucket number {number} has observation count of {count}: histogram has a bucket whose observation count is negative"
+    )]
     NegativeBucketCount { side: Side, number: usize, count: f64 },
     #[error("zero bucket has observation count of {count}: histogram has a bucket whose observation count is negative")]
     NegativeZeroCount { count: f64 },
     #[error("{side}: span number {number} with offset {offset}: histogram has a span whose offset is negative")]
     SpanNegativeOffset { side: Side, number: usize, offset: i32 },
-    #[error("{side}: spans need {needed} buckets, have {found} buckets: histogram spans specify different number of buckets than provided")]
+    #[error(
+        "{side}: spans need {needed} buckets, have {found} buckets: histogram spans specify different number of buckets than provided"
+    )]
     SpansBucketsMismatch { side: Side, needed: u64, found: usize },
-    #[error("custom buckets: only {bounds} custom bounds defined which is insufficient to cover total span length of {needed}: histogram custom bounds are too few")]
+    #[error(
+        "custom buckets: only {bounds} custom bounds defined which is insufficient to cover total span length of {needed}: histogram custom bounds are too few"
+    )]
     CustomBoundsTooFew { bounds: usize, needed: u64 },
-    #[error("custom buckets: previous bound is {previous:.6} and current is {current:.6}: histogram custom bounds must be in strictly increasing order")]
+    #[error(
+        "custom buckets: previous bound is {previous:.6} and current is {current:.6}: histogram custom bounds must be in strictly increasing order"
+    )]
     CustomBoundsUnsorted { previous: f64, current: f64 },
     #[error("custom buckets: last +Inf bound must not be explicitly defined: histogram custom bounds must be finite")]
     CustomBoundsInfinite,

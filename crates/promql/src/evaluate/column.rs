@@ -36,11 +36,6 @@ impl Steps {
         self.start_ms + self.step_ms * step as i64
     }
 
-    /// The time of the last step; there is at least one.
-    pub(crate) fn last_ms(self) -> i64 {
-        self.time_ms(self.count - 1)
-    }
-
     /// How many words a bitmap over the steps has.
     pub(crate) fn words(self) -> usize {
         self.count.div_ceil(64)
@@ -208,7 +203,7 @@ mod tests {
     fn steps_end_on_the_last_that_fits() {
         let check = |start_ms, end_ms, step_ms, count: usize, last_ms| {
             let steps = Steps::range(start_ms, end_ms, step_ms);
-            assert_eq!((steps.count, steps.last_ms()), (count, last_ms));
+            assert_eq!((steps.count, steps.time_ms(count - 1)), (count, last_ms));
         };
         check(0, 0, 1, 1, 0);
         check(0, 100, 30, 4, 90);

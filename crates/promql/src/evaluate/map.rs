@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use norn_base::Result;
+use norn_model::FloatHistogram;
 
 use super::column::{Column, Steps};
 use super::names::pass;
+use super::operate::{arithmetic, compares, is_float_operation};
 use super::run::Run;
 use super::scalar::{ScalarColumn, scalar, scalars, values_at};
 use super::{Series, Sink, stream};
-use crate::kernels::{CallContext, PointRef, PointValue, binary};
+use crate::kernels::binary::{self, Outcome};
+use crate::kernels::{CallContext, PointRef, PointValue};
 use crate::plan::node::{Map, Names, ScalarSide, Vector};
 
 /// Applies a kernel to each point.
@@ -41,6 +44,7 @@ impl Sink for MapSink<'_> {
                 position: map.position,
                 metric_name: series.metric_name,
                 annotations: &mut run.annotations,
+                newer_rules: run.options.newer_rules,
                 failure: None,
             };
             let result = (map.kernel)(point, &mut context);
@@ -117,7 +121,9 @@ impl Sink for NegateSink<'_> {
     fn series(&mut self, run: &mut Run<'_>, series: Series<'_>) -> Result<()> {
         series.column.map_floats(|value| -value);
         for point in &mut series.column.histograms {
-            point.histogram = Arc::new(binary::negate(&point.histogram));
+            let mut negated = FloatHistogram::clone(&point.histogram);
+            negated.multiply(-1.0);
+            point.histogram = Arc::new(negated);
         }
         run.work(series.column.values.len())?;
         pass(run, self.names, series, self.sink)
@@ -146,7 +152,7 @@ impl Sink for ScalarSideSink<'_> {
         let Self { side, scalar, sink } = self;
         let column = series.column;
         let histograms = std::mem::take(&mut column.histograms);
-        if binary::has_float_operation(side.op) {
+        if is_float_operation(side.op) {
             combine_floats(side, scalar, column);
         } else {
             // `</` and `>/` have no meaning for floats, and say so.
@@ -174,8 +180,7 @@ impl Sink for ScalarSideSink<'_> {
 }
 
 fn combine_floats(side: &ScalarSide, scalar: &ScalarColumn, column: &mut Column) {
-    if !binary::is_comparison(side.op) {
-        let operation = binary::float_operation(side.op);
+    if let Some(operation) = arithmetic(side.op) {
         for (step, value) in column.values.iter_mut().enumerate() {
             let other = scalar.at(step);
             *value = if side.scalar_is_left { operation(other, *value) } else { operation(*value, other) };
@@ -185,15 +190,12 @@ fn combine_floats(side: &ScalarSide, scalar: &ScalarColumn, column: &mut Column)
     for step in 0..column.values.len() {
         let Some(value) = column.float(step) else { continue };
         let other = scalar.at(step);
-        let holds = if side.scalar_is_left {
-            binary::compares(side.op, other, value)
-        } else {
-            binary::compares(side.op, value, other)
-        };
-        match (side.returns_bool, holds) {
-            (true, holds) => column.values[step] = f64::from(u8::from(holds)),
-            (false, true) => {}
-            (false, false) => column.unset(step),
+        let (left, right) = if side.scalar_is_left { (other, value) } else { (value, other) };
+        let holds = compares(side.op, left, right);
+        if side.returns_bool {
+            column.values[step] = f64::from(holds);
+        } else if !holds {
+            column.unset(step);
         }
     }
 }
@@ -202,18 +204,15 @@ fn combine_floats(side: &ScalarSide, scalar: &ScalarColumn, column: &mut Column)
 fn combine_point(run: &mut Run<'_>, side: &ScalarSide, scalar: f64, point: PointRef<'_>) -> Option<PointValue> {
     let scalar = PointRef::Float(scalar);
     let (left, right) = if side.scalar_is_left { (scalar, point) } else { (point, scalar) };
-    let outcome = binary::operation(side.op, left, right, side.position, &mut run.annotations)?;
-    if side.returns_bool {
-        return Some(PointValue::Float(f64::from(u8::from(outcome.keep))));
-    }
-    if !outcome.keep {
-        return None;
-    }
-    // A comparison keeps the vector's value, whichever side it stands on.
-    match (binary::is_comparison(side.op) && side.scalar_is_left, point) {
-        (true, PointRef::Float(value)) => Some(PointValue::Float(value)),
-        (true, PointRef::Histogram(histogram)) => Some(PointValue::Histogram(Box::new(histogram.clone()))),
-        (false, _) => Some(outcome.value),
+    match binary::operation(side.op, left, right, side.position, &mut run.annotations) {
+        Outcome::Value(value) => Some(value),
+        Outcome::Compared(holds) if side.returns_bool => Some(PointValue::Float(f64::from(holds))),
+        // A comparison keeps the vector's point, whichever side it stands on.
+        Outcome::Compared(true) => Some(match point {
+            PointRef::Float(value) => PointValue::Float(value),
+            PointRef::Histogram(histogram) => histogram.clone().into(),
+        }),
+        Outcome::Compared(false) | Outcome::Undefined => None,
     }
 }
 

@@ -13,11 +13,12 @@ use norn_model::labels::{LabelsBuilder, METRIC_NAME, push_pair};
 use norn_model::{FloatHistogram, Labels};
 
 use super::column::{Column, Steps, StepHistogram, for_each_bit, has_bit};
-use super::operate::{arithmetic, compares, is_comparison};
+use super::operate::{arithmetic, compares, is_float_operation};
 use super::run::Run;
 use super::table::{LabelsIndex, RowView, Table, same_labelset};
 use super::{Series, Sink, stream as stream_vector};
-use crate::kernels::{PointRef, PointValue, binary};
+use crate::kernels::binary::{self, Outcome};
+use crate::kernels::{PointRef, PointValue};
 use crate::plan::invariant::drops_name;
 use crate::plan::needs::METADATA_LABELS;
 use crate::plan::node::Match;
@@ -86,14 +87,15 @@ pub(super) async fn stream(run: &mut Run<'_>, matched: &Match, steps: Steps, sin
     many_side.finish(run)
 }
 
-/// What a missing series of the *one* side counts as.
+/// What a missing series of the *one* side counts as: by the name it has where the right side is the *one* side. As in
+/// the original it is not turned around with the sides.
 fn fill_of_one(matching: &VectorMatching) -> Option<f64> {
-    if matching.cardinality == Cardinality::OneToMany { matching.fill_left } else { matching.fill_right }
+    matching.fill_right
 }
 
 /// What a missing series of the *many* side counts as.
 fn fill_of_many(matching: &VectorMatching) -> Option<f64> {
-    if matching.cardinality == Cardinality::OneToMany { matching.fill_right } else { matching.fill_left }
+    matching.fill_left
 }
 
 /// All series of the *one* side by their signatures.
@@ -306,7 +308,7 @@ impl<'a> ManySide<'a> {
             let Some((keep, value)) = outcome else { return };
             met[step / 64] |= 1 << (step % 64);
             match (self.matched.returns_bool, keep, value) {
-                (true, keep, _) => output.set(step, f64::from(u8::from(keep))),
+                (true, keep, _) => output.set(step, f64::from(keep)),
                 (false, false, _) => {}
                 (false, true, PointValue::Float(value)) => output.set(step, value),
                 (false, true, PointValue::Histogram(histogram)) => {
@@ -314,7 +316,7 @@ impl<'a> ManySide<'a> {
                 }
             }
         };
-        if many.histograms.is_empty() && one.histograms().is_empty() && super::operate::is_float_operation(self.matched.op) {
+        if many.histograms.is_empty() && one.histograms().is_empty() && is_float_operation(self.matched.op) {
             return self.compute_floats(many, one, output, met);
         }
         for step in 0..self.steps.count {
@@ -340,7 +342,7 @@ impl<'a> ManySide<'a> {
                 None => {
                     let holds = compares(self.matched.op, left, right);
                     if self.matched.returns_bool {
-                        output.set(step, f64::from(u8::from(holds)));
+                        output.set(step, f64::from(holds));
                     } else if holds {
                         output.set(step, left);
                     }
@@ -351,20 +353,21 @@ impl<'a> ManySide<'a> {
 
     /// Whether a comparison holds, and the value; `None` where the operator has no meaning between the two.
     fn operate(&self, run: &mut Run<'_>, left: PointRef<'_>, right: PointRef<'_>) -> Option<(bool, PointValue)> {
-        if let (PointRef::Float(left), PointRef::Float(right)) = (left, right) {
-            if let Some(operation) = arithmetic(self.matched.op) {
-                return Some((true, PointValue::Float(operation(left, right))));
-            }
-            if is_comparison(self.matched.op) {
-                return Some((compares(self.matched.op, left, right), PointValue::Float(left)));
-            }
+        match binary::operation(self.matched.op, left, right, self.matched.position, &mut run.annotations) {
+            Outcome::Value(value) => Some((true, value)),
+            Outcome::Undefined => None,
+            Outcome::Compared(holds) => Some((
+                holds,
+                match left {
+                    PointRef::Float(left) => PointValue::Float(left),
+                    PointRef::Histogram(left) => left.clone().into(),
+                },
+            )),
         }
-        binary::operation(self.matched.op, left, right, self.matched.position, &mut run.annotations)
     }
 
     /// Combines what the *one* side has left over with the fill value of the *many* side.
     fn finish(mut self, run: &mut Run<'_>) -> Result<()> {
-        self.check_conflict(Some(&self.present))?;
         let Some(fill) = fill_of_many(&self.matched.matching) else { return Ok(()) };
         let mut column = Column::default();
         let table = std::mem::replace(&mut self.one.table, Table::new(run, self.steps));
@@ -386,6 +389,7 @@ impl<'a> ManySide<'a> {
 impl Sink for ManySide<'_> {
     fn series(&mut self, run: &mut Run<'_>, series: Series<'_>) -> Result<()> {
         series.column.mark(&mut self.present);
+        self.check_conflict(Some(&self.present))?;
         let slot = self.one.signatures.find(self.one.signature.of(series.labels));
         let fill = fill_of_one(&self.matched.matching);
         let mut unmatched = fill.map(|_| {

@@ -48,12 +48,3 @@ pub(crate) fn compares(op: BinaryOp, left: f64, right: f64) -> bool {
         _ => false,
     }
 }
-
-/// The value of an operator between two scalars: a comparison is 1 or 0; NaN for operators that have no meaning there.
-pub(crate) fn between_scalars(op: BinaryOp, left: f64, right: f64) -> f64 {
-    match arithmetic(op) {
-        Some(operation) => operation(left, right),
-        None if is_comparison(op) => f64::from(u8::from(compares(op, left, right))),
-        None => f64::NAN,
-    }
-}

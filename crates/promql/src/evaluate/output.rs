@@ -13,7 +13,7 @@ use super::run::{Held, Run};
 use super::scalar::scalar;
 use super::table::{MergedTable, RowView};
 use super::{Series, Sink, steps_of, stream, windows};
-use crate::kernels::interpolate;
+use super::smooth;
 use crate::plan::QueryTime;
 use crate::plan::node::{RangeSource, Root};
 use crate::tree::RangeExtension;
@@ -139,7 +139,7 @@ impl WindowSink for MatrixSink {
                 let message = format!("{modifier} modifier is not supported with histograms");
                 return Err(Error::new(ErrorKind::Unprocessable, message));
             }
-            floats = interpolate::extended(&window);
+            floats = smooth::extended(&window);
             if floats.is_empty() {
                 return Ok(());
             }

@@ -15,10 +15,11 @@ use super::column::{Column, Steps};
 use super::names::pass;
 use super::run::Run;
 use super::scalar::{ScalarColumn, scalars, values_at};
-use super::selector::{Reader, advance, metric_name};
+use super::selector::{Reader, advance, metric_name, with_resets};
 use super::table::MergedTable;
 use super::{Series, Sink, stream as stream_vector};
 use crate::annotations::Annotation;
+use crate::kernels::rates::Growth;
 use crate::kernels::{CallContext, PointValue, Window, counter};
 use crate::plan::node::{RangeCall, RangeSource, Selector, Subquery};
 use crate::tree::RangeExtension;
@@ -53,6 +54,17 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    fn of_subquery(subquery: &Subquery, steps: Steps) -> Self {
+        Self {
+            steps,
+            range_ms: subquery.range_ms,
+            offset_ms: subquery.offset_ms,
+            at_ms: subquery.at_ms,
+            extension: RangeExtension::None,
+            lookback_ms: 0,
+        }
+    }
+
     /// The right edge of a step's window, inclusive.
     #[inline]
     pub(crate) fn end_ms(&self, step: usize) -> i64 {
@@ -85,6 +97,7 @@ struct CallSink<'a> {
     parameters: Vec<ScalarColumn>,
     values: Vec<f64>,
     output: Column,
+    resets: counter::Resets,
     /// Whether a metric's name tells whether it is a counter, and the function asks for one.
     expects_counter: bool,
     sink: &'a mut dyn Sink,
@@ -94,7 +107,8 @@ pub(super) async fn stream(run: &mut Run<'_>, call: &RangeCall, steps: Steps, si
     let parameters = scalars(run, &call.parameters, steps).await?;
     let values = vec![0.0; parameters.len()];
     let expects_counter = matches!(call.function.name, "rate" | "increase");
-    let mut windows = CallSink { call, parameters, values, output: Column::default(), expects_counter, sink };
+    let (output, resets) = Default::default();
+    let mut windows = CallSink { call, parameters, values, output, resets, expects_counter, sink };
     stream_windows(run, &call.source, steps, &mut windows).await
 }
 
@@ -134,6 +148,8 @@ async fn stream_selector(
             if !reader.is_new(series.hash) {
                 continue;
             }
+            let resets = selector.finds_resets.then(|| with_resets(series.histograms));
+            let series = SeriesView { histograms: resets.as_deref().unwrap_or(series.histograms), ..series };
             let mut samples = cleaned.samples(series);
             samples.metric_name = metric_name(selector, series.labels);
             if !run.options.start_timestamps {
@@ -200,15 +216,8 @@ async fn stream_subquery(
     steps: Steps,
     sink: &mut dyn WindowSink,
 ) -> Result<()> {
-    let frame = Frame {
-        steps,
-        range_ms: subquery.range_ms,
-        offset_ms: subquery.offset_ms,
-        at_ms: subquery.at_ms,
-        extension: RangeExtension::None,
-        lookback_ms: 0,
-    };
-    let inner = inner_steps(&frame, subquery.step_ms);
+    let frame = Frame::of_subquery(subquery, steps);
+    let inner = subquery_steps(subquery, steps);
     if inner.count == 0 {
         return Ok(());
     }
@@ -231,11 +240,12 @@ async fn stream_subquery(
 }
 
 /// The steps of a subquery: multiples of its step, from the first one after the left edge of the first window to the
-/// right edge of the last.
-fn inner_steps(frame: &Frame, step_ms: i64) -> Steps {
+/// right edge of the last. `steps` are those of the query around it, at least one.
+pub(crate) fn subquery_steps(subquery: &Subquery, steps: Steps) -> Steps {
+    let frame = Frame::of_subquery(subquery, steps);
     let after_ms = frame.start_ms(0);
-    let start_ms = (after_ms.div_euclid(step_ms) + 1).saturating_mul(step_ms);
-    Steps::range(start_ms, frame.end_ms(frame.steps.count - 1), step_ms)
+    let start_ms = (after_ms.div_euclid(subquery.step_ms) + 1).saturating_mul(subquery.step_ms);
+    Steps::range(start_ms, frame.end_ms(steps.count - 1), subquery.step_ms)
 }
 
 /// Makes the points of a series at the steps of a subquery the samples of a range vector.
@@ -306,9 +316,10 @@ impl CallSink<'_> {
     /// Computes all windows of a counter at once, at a cost that does not depend on how far they overlap. False where
     /// the samples or the function do not allow it.
     fn counter_in_one_pass(&mut self, samples: &Samples<'_>, frame: &Frame) -> bool {
-        let per_second = match self.call.function.name {
-            "rate" => true,
-            "increase" => false,
+        let growth = match self.call.function.name {
+            "rate" => Growth::Rate,
+            "increase" => Growth::Increase,
+            "delta" => Growth::Delta,
             _ => return false,
         };
         let plain = frame.extension == RangeExtension::None && frame.at_ms.is_none();
@@ -322,7 +333,8 @@ impl CallSink<'_> {
             count: frame.steps.count,
             range_ms: frame.range_ms,
         };
-        counter::for_each_window(samples.timestamps_ms, samples.values, windows, per_second, |step, value| {
+        let resets = &mut self.resets;
+        counter::growths(growth, samples.timestamps_ms, samples.values, windows, resets, |step, value| {
             output.set(step, value);
         });
         true
@@ -341,6 +353,7 @@ impl CallSink<'_> {
                 position: self.call.position,
                 metric_name: samples.metric_name,
                 annotations: &mut run.annotations,
+                newer_rules: run.options.newer_rules,
                 failure: None,
             };
             let result = (self.call.kernel)(&window, &mut context);

@@ -6,7 +6,7 @@ use norn_model::Labels;
 use super::column::{Column, Steps};
 use super::run::Run;
 use super::{Evaluating, Series, Sink, stream as stream_vector};
-use crate::evaluate::operate::between_scalars;
+use crate::kernels::binary::scalar_operation;
 use crate::plan::duration::{go_max, go_min};
 use crate::plan::node::{Scalar, Vector};
 
@@ -71,7 +71,7 @@ pub(crate) fn scalar<'a>(run: &'a mut Run<'_>, node: &'a Scalar, steps: Steps) -
             Scalar::Negate(inner) => scalar(run, inner, steps).await?.map(|value| -value),
             Scalar::Binary { op, left, right } => {
                 let left = scalar(run, left, steps).await?;
-                left.zip(&scalar(run, right, steps).await?, |left, right| between_scalars(*op, left, right))
+                left.zip(&scalar(run, right, steps).await?, |left, right| scalar_operation(*op, left, right))
             }
             Scalar::MinOf(left, right) => {
                 let left = scalar(run, left, steps).await?;

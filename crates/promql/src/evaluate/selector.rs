@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use foldhash::{HashSet, HashSetExt};
 use norn_base::Result;
-use norn_model::Labels;
+use norn_model::histogram::ResetHint;
 use norn_model::labels::METRIC_NAME;
 use norn_model::sample::is_stale;
 use norn_model::select::{
     HistogramPoint, SeriesBatch, SeriesOrder, SeriesRequest, SeriesSource, SeriesView, TimeRange,
 };
+use norn_model::{FloatHistogram, Labels};
 
 use super::column::{Column, Steps};
 use super::names::pass;
 use super::run::{Held, Run};
 use super::{Series, Sink};
-use crate::kernels::interpolate;
+use super::smooth;
 use crate::plan::node::{Reading, Selector};
 use crate::tree::RangeExtension;
 
@@ -109,6 +110,8 @@ pub(super) async fn stream(
             if !reader.is_new(series.hash) {
                 continue;
             }
+            let resets = selector.finds_resets.then(|| with_resets(series.histograms));
+            let series = SeriesView { histograms: resets.as_deref().unwrap_or(series.histograms), ..series };
             column.reset(steps);
             if smoothed {
                 smooth_points(run, selector, steps, series, &mut column);
@@ -163,7 +166,7 @@ pub(crate) fn advance(timestamps_ms: &[i64], known: usize, time_ms: i64) -> usiz
 fn reading(reading: Reading, series: SeriesView<'_>, index: usize) -> f64 {
     match reading {
         Reading::Value => series.values[index],
-        Reading::Timestamp => series.timestamps_ms[index] as f64 / 1000.0,
+        Reading::Timestamp | Reading::FloatTimestamp => series.timestamps_ms[index] as f64 / 1000.0,
         Reading::StartTimestamp => series.starts_ms.get(index).copied().unwrap_or(0) as f64 / 1000.0,
     }
 }
@@ -199,7 +202,7 @@ fn current_points_mixed(
             continue;
         }
         match selector.reading {
-            Reading::Value => column.push_histogram(step, Arc::clone(&point.histogram)),
+            Reading::Value | Reading::FloatTimestamp => column.push_histogram(step, Arc::clone(&point.histogram)),
             Reading::Timestamp => column.set(step, point.timestamp_ms as f64 / 1000.0),
             Reading::StartTimestamp => {
                 let start_ms = series.histogram_starts_ms.get(histograms - 1).copied().unwrap_or(0);
@@ -207,6 +210,28 @@ fn current_points_mixed(
             }
         }
     }
+}
+
+/// Histograms that say how they relate to the one before them, if that was not known.
+///
+/// Source: Prometheus `promql/histogram_stats_iterator.go`.
+pub(crate) fn with_resets(points: &[HistogramPoint]) -> Vec<HistogramPoint> {
+    let mut found: Vec<HistogramPoint> = Vec::with_capacity(points.len());
+    let mut before: Option<&FloatHistogram> = None;
+    for point in points {
+        let mut point_found = point.clone();
+        if !is_stale(point.histogram.sum) {
+            if let Some(before) = before.filter(|_| point.histogram.reset_hint == ResetHint::Unknown) {
+                let is_reset = point.histogram.is_reset_after(before);
+                let reset_hint = if is_reset { ResetHint::CounterReset } else { ResetHint::NotCounterReset };
+                point_found.histogram =
+                    Arc::new(FloatHistogram { reset_hint, ..FloatHistogram::clone(&point.histogram) });
+            }
+            before = Some(&point.histogram);
+        }
+        found.push(point_found);
+    }
+    found
 }
 
 /// Sets the value of each step to what lies on the line between the samples around it, each no further than the
@@ -230,13 +255,13 @@ fn smooth_points(run: &mut Run<'_>, selector: &Selector, steps: Steps, series: S
             let points = &clean.histograms[histograms];
             let metric = metric_name(selector, series.labels);
             if let Some(histogram) =
-                interpolate::histogram_at(points, time_ms, metric, selector.position, &mut run.annotations)
+                smooth::histogram_at(points, time_ms, metric, selector.position, &mut run.annotations)
             {
                 column.push_histogram(step, Arc::new(histogram));
             }
             continue;
         }
-        if let Some(value) = interpolate::float_at(&timestamps_ms[floats.clone()], &values[floats], time_ms) {
+        if let Some(value) = smooth::float_at(&timestamps_ms[floats.clone()], &values[floats], time_ms) {
             column.set(step, value);
         }
     }

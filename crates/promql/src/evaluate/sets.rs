@@ -43,19 +43,24 @@ impl Presence {
     }
 }
 
-/// Marks the presence of each series, and hands it on where there is someone to take it.
-struct MarkSink<'a, 's> {
-    presence: &'a mut Presence,
-    sink: Option<&'s mut dyn Sink>,
+/// Marks the presence of each series.
+impl Sink for Presence {
+    fn series(&mut self, run: &mut Run<'_>, series: Series<'_>) -> Result<()> {
+        run.work(self.words)?;
+        self.mark(run, &series)
+    }
 }
 
-impl Sink for MarkSink<'_, '_> {
+/// Marks the presence of each series, and hands it on.
+struct MarkSink<'a> {
+    presence: &'a mut Presence,
+    sink: &'a mut dyn Sink,
+}
+
+impl Sink for MarkSink<'_> {
     fn series(&mut self, run: &mut Run<'_>, series: Series<'_>) -> Result<()> {
         self.presence.mark(run, &series)?;
-        match &mut self.sink {
-            Some(sink) => sink.series(run, series),
-            None => Ok(()),
-        }
+        self.sink.series(run, series)
     }
 }
 
@@ -83,14 +88,15 @@ pub(super) async fn stream(run: &mut Run<'_>, set: &Set, steps: Steps, sink: &mu
         words: steps.words(),
         held: run.held(),
     };
-    let is_or = set.op == BinaryOp::Or;
-    // What is only looked at comes first; for `or` that is the left side, which also passes as it is.
-    let (first, second) = if is_or { (&set.left, &set.right) } else { (&set.right, &set.left) };
-    let passed = if is_or { Some(&mut *sink) } else { None };
-    stream_vector(run, first, steps, &mut MarkSink { presence: &mut presence, sink: passed }).await?;
-    if set.op == BinaryOp::And && presence.signatures.len() == 0 {
+    if set.op == BinaryOp::Or {
+        stream_vector(run, &set.left, steps, &mut MarkSink { presence: &mut presence, sink: &mut *sink }).await?;
+        return stream_vector(run, &set.right, steps, &mut FilterSink { presence, keep_present: false, sink }).await;
+    }
+    // What is only looked at comes first.
+    stream_vector(run, &set.right, steps, &mut presence).await?;
+    let keep_present = set.op == BinaryOp::And;
+    if keep_present && presence.signatures.len() == 0 {
         return Ok(());
     }
-    let keep_present = set.op == BinaryOp::And;
-    stream_vector(run, second, steps, &mut FilterSink { presence, keep_present, sink }).await
+    stream_vector(run, &set.left, steps, &mut FilterSink { presence, keep_present, sink }).await
 }

@@ -25,7 +25,9 @@ impl Sink for FloatsSink<'_> {
 
 pub(super) async fn stream(run: &mut Run<'_>, sort: &Sort, steps: Steps, sink: &mut dyn Sink) -> Result<()> {
     if steps.count > 1 {
-        run.annotations.add(Annotation::SortInRangeQuery, sort.position);
+        if run.options.newer_rules {
+            run.annotations.add(Annotation::SortInRangeQuery, sort.position);
+        }
         return match sort.by {
             SortBy::Value => stream_vector(run, &sort.input, steps, &mut FloatsSink { sink }).await,
             SortBy::Labels(_) => stream_vector(run, &sort.input, steps, sink).await,

@@ -212,7 +212,9 @@ mod tests {
         let histograms = [histogram(1.0, 2.0, 3.0), histogram(3.0, 4.0, 5.0), histogram(f64::MAX, 0.0, 7.0)];
         let of = |histograms: &[FloatHistogram]| {
             let mut mean = HistogramMean::new(&histograms[0]);
-            histograms[1..].iter().for_each(|histogram| drop(mean.add(histogram).unwrap()));
+            for histogram in &histograms[1..] {
+                mean.add(histogram).unwrap();
+            }
             mean
         };
         assert_eq!(of(&histograms[..2]).into_mean(), histogram(2.0, 3.0, 4.0));

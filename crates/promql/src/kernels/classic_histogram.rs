@@ -2,6 +2,7 @@
 //!
 //! Source: Prometheus `promql/quantile.go`.
 
+use super::quantile::first_where;
 use crate::annotations::Monotonicity;
 
 /// A cumulative bucket: observations at or below a bound.
@@ -47,9 +48,8 @@ fn quantile_of_arranged(q: f64, buckets: &[ClassicBucket]) -> f64 {
         return f64::NAN;
     }
     let rank = q * highest.count;
-    let index = finite.iter().position(|bucket| bucket.count >= rank);
-    let Some(index) = index else { return highest_finite.upper_bound };
-    let bucket = finite[index];
+    let index = first_where(finite.len(), |index| finite[index].count >= rank);
+    let Some(bucket) = finite.get(index) else { return highest_finite.upper_bound };
     if index == 0 {
         if bucket.upper_bound <= 0.0 {
             return bucket.upper_bound;
@@ -197,8 +197,7 @@ mod tests {
         let mut fallen = buckets(&[(1.0, 10.0), (2.0, 5.0), (3.0, 12.0), (4.0, 11.0), (INF, 20.0)]);
         let (found, forced) = quantile(0.5, &mut fallen, 7);
         assert_eq!(found, 1.0);
-        let expected =
-            Monotonicity { first_ms: 7, last_ms: 7, bucket_min: 2.0, bucket_max: 4.0, difference_max: 5.0 };
+        let expected = Monotonicity { first_ms: 7, last_ms: 7, bucket_min: 2.0, bucket_max: 4.0, difference_max: 5.0 };
         assert_eq!(forced, Some(expected));
         let mut rounded = buckets(&[(1.0, 10.0), (2.0, 10.0 - 1e-14), (INF, 20.0)]);
         assert_eq!(quantile(0.5, &mut rounded, 7), (1.0, None));

@@ -21,37 +21,37 @@ pub(super) fn kernel(name: &str) -> Option<InstantKernel> {
     })
 }
 
-const SECONDS_PER_DAY: i64 = 86_400;
+const SECONDS_PER_DAY: i128 = 86_400;
 
-fn days(seconds: i64) -> i64 {
+fn days(seconds: i128) -> i128 {
     seconds.div_euclid(SECONDS_PER_DAY)
 }
 
-fn map(point: PointRef<'_>, function: fn(i64) -> i64) -> Option<PointValue> {
+fn map(point: PointRef<'_>, function: fn(i128) -> i128) -> Option<PointValue> {
     match point {
         PointRef::Float(value) => Some(PointValue::Float(function(to_seconds(value)) as f64)),
         PointRef::Histogram(_) => None,
     }
 }
 
-/// Whole seconds, rounded to zero. What no integer holds becomes the lowest one, as on the machines that Prometheus
-/// mostly runs on.
-fn to_seconds(value: f64) -> i64 {
+/// Whole seconds, rounded to zero. What fits into no 64-bit integer is one more than the largest: there the originals
+/// arrive on x86, where such a float becomes the lowest integer, and the start of their calendar wraps it around.
+fn to_seconds(value: f64) -> i128 {
     // 2^63 is a float, so the comparison is exact.
     let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&value);
-    if fits { value as i64 } else { i64::MIN }
+    if fits { value as i128 } else { 1 << 63 }
 }
 
 struct Date {
-    year: i64,
+    year: i128,
     /// 1 to 12.
-    month: i64,
+    month: i128,
     /// 1 to 31.
-    day: i64,
+    day: i128,
 }
 
 impl Date {
-    fn of(seconds: i64) -> Self {
+    fn of(seconds: i128) -> Self {
         // Counted from the first of March of year 0, so that a leap day is the last of its year.
         let shifted = days(seconds) + 719_468;
         let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
@@ -60,7 +60,7 @@ impl Date {
         let month_from_march = (5 * day_of_year + 2) / 153;
         let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
         Self {
-            year: year_of_era + era * 400 + i64::from(month <= 2),
+            year: year_of_era + era * 400 + i128::from(month <= 2),
             month,
             day: day_of_year - (153 * month_from_march + 2) / 5 + 1,
         }
@@ -70,19 +70,19 @@ impl Date {
         self.year % 4 == 0 && (self.year % 100 != 0 || self.year % 400 == 0)
     }
 
-    fn days_in_month(&self) -> i64 {
+    fn days_in_month(&self) -> i128 {
         match self.month {
-            2 => 28 + i64::from(self.is_leap_year()),
+            2 => 28 + i128::from(self.is_leap_year()),
             4 | 6 | 9 | 11 => 30,
             _ => 31,
         }
     }
 
     /// From 1.
-    fn day_of_year(&self) -> i64 {
-        const DAYS_BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+    fn day_of_year(&self) -> i128 {
+        const DAYS_BEFORE: [i128; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
         let month = usize::try_from(self.month - 1).expect("months are 1 to 12");
-        DAYS_BEFORE[month] + self.day + i64::from(self.month > 2 && self.is_leap_year())
+        DAYS_BEFORE[month] + self.day + i128::from(self.month > 2 && self.is_leap_year())
     }
 }
 
@@ -106,13 +106,16 @@ mod tests {
         check(1_709_208_059.9, [2024.0, 2.0, 29.0, 60.0, 29.0, 4.0, 12.0, 0.0]);
         check(1_735_689_599.0, [2024.0, 12.0, 31.0, 366.0, 31.0, 2.0, 23.0, 59.0]);
         check(-1.5, [1969.0, 12.0, 31.0, 365.0, 31.0, 3.0, 23.0, 59.0]);
+        check(f64::INFINITY, [292_277_026_596.0, 12.0, 4.0, 339.0, 31.0, 0.0, 15.0, 30.0]);
         check(951_868_800.0, [2000.0, 3.0, 1.0, 61.0, 31.0, 3.0, 0.0, 0.0]);
     }
 
     #[test]
     fn no_float_panics() {
         for seconds in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, 9.3e18, -9.3e18] {
-            for name in ["year", "month", "day_of_month", "day_of_year", "days_in_month", "day_of_week", "hour", "minute"] {
+            for name in
+                ["year", "month", "day_of_month", "day_of_year", "days_in_month", "day_of_week", "hour", "minute"]
+            {
                 let (found, _) = with_context(&[], |context| kernel(name).unwrap()(PointRef::Float(seconds), context));
                 assert!(found.is_some());
             }

@@ -2,7 +2,7 @@
 //!
 //! Source: Prometheus `promql/functions.go`.
 
-use std::f64::consts::PI;
+use std::f64::consts::{LN_2, PI};
 
 use super::{CallContext, InstantKernel, PointRef, PointValue};
 
@@ -14,7 +14,7 @@ pub(super) fn kernel(name: &str) -> Option<InstantKernel> {
         "floor" => |point, _| map(point, f64::floor),
         "exp" => |point, _| map(point, f64::exp),
         "sqrt" => |point, _| map(point, f64::sqrt),
-        "ln" => |point, _| map(point, f64::ln),
+        "ln" => |point, _| map(point, ln),
         "log2" => |point, _| map(point, f64::log2),
         "log10" => |point, _| map(point, f64::log10),
         "sin" => |point, _| map(point, f64::sin),
@@ -26,16 +26,14 @@ pub(super) fn kernel(name: &str) -> Option<InstantKernel> {
         "sinh" => |point, _| map(point, f64::sinh),
         "cosh" => |point, _| map(point, f64::cosh),
         "tanh" => |point, _| map(point, f64::tanh),
-        "asinh" => |point, _| map(point, f64::asinh),
-        "acosh" => |point, _| map(point, f64::acosh),
+        "asinh" => |point, _| map(point, asinh),
+        "acosh" => |point, _| map(point, acosh),
         "atanh" => |point, _| map(point, f64::atanh),
         "rad" => |point, _| map(point, |value| value * PI / 180.0),
         "deg" => |point, _| map(point, |value| value * 180.0 / PI),
         "sgn" => |point, _| map(point, sign),
         "round" => round,
-        "clamp" => |point, context| {
-            clamp(point, context.parameter_or(0, f64::NAN), context.parameter_or(1, f64::NAN))
-        },
+        "clamp" => |point, context| clamp(point, context.parameter_or(0, f64::NAN), context.parameter_or(1, f64::NAN)),
         "clamp_min" => |point, context| clamp(point, context.parameter_or(0, f64::NAN), f64::INFINITY),
         "clamp_max" => |point, context| clamp(point, f64::NEG_INFINITY, context.parameter_or(0, f64::NAN)),
         _ => return None,
@@ -47,6 +45,30 @@ fn map(point: PointRef<'_>, function: impl Fn(f64) -> f64) -> Option<PointValue>
         PointRef::Float(value) => Some(PointValue::Float(function(value))),
         PointRef::Histogram(_) => None,
     }
+}
+
+/// The natural logarithm. Of subnormal floats it is that which the originals give on x86: Go's code for that machine reads
+/// their mantissa as if it had a leading one.
+fn ln(value: f64) -> f64 {
+    const MANTISSA_BITS: u64 = (1 << 52) - 1;
+    if value.is_subnormal() && value > 0.0 {
+        let mantissa = f64::from_bits(value.to_bits() & MANTISSA_BITS | 1.0f64.to_bits());
+        return mantissa.ln() - 1023.0 * LN_2;
+    }
+    value.ln()
+}
+
+/// Beyond this a square does not notice that 1 is added to it.
+const LARGE: f64 = (1u64 << 28) as f64;
+
+/// The inverse hyperbolic sine, finite also where twice the value is not.
+fn asinh(value: f64) -> f64 {
+    if value.abs() > LARGE { (value.abs().ln() + LN_2).copysign(value) } else { value.asinh() }
+}
+
+/// The inverse hyperbolic cosine, finite also where twice the value is not.
+fn acosh(value: f64) -> f64 {
+    if value > LARGE { value.ln() + LN_2 } else { value.acosh() }
 }
 
 /// -1, 0 or 1; zeros and NaN stay as they are.
@@ -123,6 +145,10 @@ mod tests {
         check("clamp_min", -5.0, &[1.0], Some(1.0));
         check("clamp_max", 5.0, &[1.0], Some(1.0));
         check("ln", -1.0, &[], Some(f64::NAN));
+        check("ln", 5e-324, &[], Some(-709.0895657128241));
+        check("asinh", -1e308, &[], Some(-709.889355822726));
+        check("acosh", 1e308, &[], Some(709.889355822726));
+        check("acosh", 0.5, &[], Some(f64::NAN));
     }
 
     #[test]

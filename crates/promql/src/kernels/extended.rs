@@ -9,6 +9,7 @@ use norn_model::FloatHistogram;
 use norn_model::histogram::ResetHint;
 use norn_model::select::HistogramPoint;
 
+use super::quantile::first_where;
 use super::rates::{Growth, add_annotated, subtract_annotated};
 use super::{CallContext, Window};
 use crate::annotations::Annotation;
@@ -35,20 +36,6 @@ impl Part {
         let is_outside = time(last) <= window.range_start_ms || (is_smoothed && time(first) > window.range_end_ms);
         (!is_outside).then_some(Self { first, last, is_smoothed })
     }
-}
-
-/// The first of `0..len` for which a condition holds that holds for all after it; `len` where it holds for none.
-fn first_where(len: usize, condition: impl Fn(usize) -> bool) -> usize {
-    let (mut low, mut high) = (0, len);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if condition(middle) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    low
 }
 
 /// The value of a series between two samples. After a counter's reset it grew from zero.
@@ -139,12 +126,7 @@ fn check_kinds(points: &[HistogramPoint], growth: Growth, context: &mut CallCont
     Some(())
 }
 
-fn left_edge(
-    window: &Window<'_>,
-    part: Part,
-    growth: Growth,
-    context: &mut CallContext<'_>,
-) -> Option<FloatHistogram> {
+fn left_edge(window: &Window<'_>, part: Part, growth: Growth, context: &mut CallContext<'_>) -> Option<FloatHistogram> {
     let first = &window.histograms[part.first];
     match window.histograms.get(part.first + 1) {
         Some(second) if part.is_smoothed && first.timestamp_ms < window.range_start_ms => {
@@ -168,7 +150,7 @@ fn right_edge(
     Some(FloatHistogram::clone(&last.histogram))
 }
 
-fn interpolate_histograms(
+pub(crate) fn interpolate_histograms(
     before: &HistogramPoint,
     after: &HistogramPoint,
     at_ms: i64,

@@ -103,12 +103,16 @@ fn floats<'a>(window: &Window<'a>, context: &mut CallContext<'_>) -> Option<&'a 
 
 pub(super) fn min(window: &Window<'_>, context: &mut CallContext<'_>) -> Option<PointValue> {
     let (first, rest) = floats(window, context)?.split_first()?;
-    Some(PointValue::Float(rest.iter().fold(*first, |min, value| if *value < min || min.is_nan() { *value } else { min })))
+    Some(PointValue::Float(
+        rest.iter().fold(*first, |min, value| if *value < min || min.is_nan() { *value } else { min }),
+    ))
 }
 
 pub(super) fn max(window: &Window<'_>, context: &mut CallContext<'_>) -> Option<PointValue> {
     let (first, rest) = floats(window, context)?.split_first()?;
-    Some(PointValue::Float(rest.iter().fold(*first, |max, value| if *value > max || max.is_nan() { *value } else { max })))
+    Some(PointValue::Float(
+        rest.iter().fold(*first, |max, value| if *value > max || max.is_nan() { *value } else { max }),
+    ))
 }
 
 pub(super) fn time_of_min(window: &Window<'_>, context: &mut CallContext<'_>) -> Option<PointValue> {
@@ -174,7 +178,8 @@ pub(super) fn quantile(window: &Window<'_>, context: &mut CallContext<'_>) -> Op
 
 pub(super) fn mad(window: &Window<'_>, context: &mut CallContext<'_>) -> Option<PointValue> {
     let mut values = Scratch::from_slice(floats(window, context)?);
-    if values.iter().any(|value| value.is_nan()) {
+    // Without the newer rule a NaN is the lowest of the values, and so may be passed over by both medians.
+    if context.newer_rules && values.iter().any(|value| value.is_nan()) {
         return Some(PointValue::Float(f64::NAN));
     }
     let median = quantile_of(0.5, &mut values);

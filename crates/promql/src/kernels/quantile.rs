@@ -27,13 +27,30 @@ pub fn quantile(q: f64, values: &mut [f64]) -> f64 {
     let index = (rank.floor() as usize).min(values.len() - 1);
     let (_, lower, above) = values.select_nth_unstable_by(index, nan_first);
     let lower = *lower;
-    let upper = above.iter().copied().min_by(|left, right| nan_first(left, right)).unwrap_or(lower);
+    let upper = above.iter().copied().min_by(nan_first).unwrap_or(lower);
     lower * (1.0 - weight) + upper * weight
 }
 
 /// Orders floats with NaN below all others.
 fn nan_first(left: &f64, right: &f64) -> Ordering {
     left.partial_cmp(right).unwrap_or_else(|| right.is_nan().cmp(&left.is_nan()))
+}
+
+/// The first of `0..len` for which a condition holds that holds for all after it; `len` where it holds for none.
+///
+/// NaN breaks the order that a binary search relies on; which element is found then depends on the elements that are
+/// looked at. These are the ones that Go's `sort.Search` looks at, and slices' own search does not promise any.
+pub(super) fn first_where(len: usize, condition: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, len);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if condition(middle) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    low
 }
 
 /// Whether a quantile is invalid, so that the query's author is to be warned.

@@ -73,7 +73,10 @@ pub(super) struct Edges {
 }
 
 impl Edges {
-    fn of(window: &Window<'_>, times: impl ExactSizeIterator<Item = i64> + DoubleEndedIterator + Clone) -> Option<Self> {
+    fn of(
+        window: &Window<'_>,
+        times: impl ExactSizeIterator<Item = i64> + DoubleEndedIterator + Clone,
+    ) -> Option<Self> {
         Some(Self {
             range_start_ms: window.range_start_ms,
             range_end_ms: window.range_end_ms,
@@ -148,11 +151,7 @@ fn float_growth(window: &Window<'_>, growth: Growth, context: &mut CallContext<'
     Some(grown * (factor / growth.divisor(window)))
 }
 
-fn histogram_growth(
-    window: &Window<'_>,
-    growth: Growth,
-    context: &mut CallContext<'_>,
-) -> Option<FloatHistogram> {
+fn histogram_growth(window: &Window<'_>, growth: Growth, context: &mut CallContext<'_>) -> Option<FloatHistogram> {
     let points = window.histograms;
     let times = points.iter().map(|point| point.timestamp_ms);
     let edges = Edges::of(window, times.clone())?;
@@ -178,11 +177,7 @@ fn histogram_growth(
 }
 
 /// The growth from the first to the last of at least two histograms, resets made good.
-fn histogram_difference(
-    window: &Window<'_>,
-    growth: Growth,
-    context: &mut CallContext<'_>,
-) -> Option<FloatHistogram> {
+fn histogram_difference(window: &Window<'_>, growth: Growth, context: &mut CallContext<'_>) -> Option<FloatHistogram> {
     let points = window.histograms;
     let [first, second, ..] = points else { return None };
     let last = &points.last()?.histogram;
@@ -294,11 +289,7 @@ fn is_reset_by_start(start_before_ms: i64, before_ms: i64, start_ms: i64, now_ms
 }
 
 /// Warns where a sample's counter started before the sample in front of it, yet at another time than that one's.
-fn annotate_overlap(
-    times: impl Iterator<Item = i64>,
-    starts_ms: &[i64],
-    context: &mut CallContext<'_>,
-) {
+fn annotate_overlap(times: impl Iterator<Item = i64>, starts_ms: &[i64], context: &mut CallContext<'_>) {
     let overlaps = times.zip(starts_ms.windows(2)).any(|(before_ms, starts)| {
         let [start_before_ms, start_ms] = *starts else { return false };
         start_ms != 0 && start_ms < before_ms && start_ms != start_before_ms
@@ -326,9 +317,9 @@ enum Last<'a> {
 /// The last two samples of both columns, older first, with their times and starts.
 fn last_two<'a>(window: &Window<'a>) -> Option<[(i64, i64, Last<'a>); 2]> {
     let start = |starts: &[i64], index: usize| starts.get(index).copied().unwrap_or(0);
-    let mut floats = (0..window.values.len()).rev().map(|index| {
-        (window.timestamps_ms[index], start(window.starts_ms, index), Last::Float(window.values[index]))
-    });
+    let mut floats = (0..window.values.len())
+        .rev()
+        .map(|index| (window.timestamps_ms[index], start(window.starts_ms, index), Last::Float(window.values[index])));
     let mut histograms = (0..window.histograms.len()).rev().map(|index| {
         let point = &window.histograms[index];
         (point.timestamp_ms, start(window.histogram_starts_ms, index), Last::Histogram(&point.histogram))
@@ -361,7 +352,8 @@ fn instant_growth(window: &Window<'_>, growth: Growth, context: &mut CallContext
         (Last::Histogram(before), Last::Histogram(now)) => {
             annotate_kind(before, now, growth, context);
             let mut grown = now.clone();
-            if !starts_over && !(growth.is_counter() && now.is_reset_after(before)) {
+            let is_reset = starts_over || (growth.is_counter() && now.is_reset_after(before));
+            if !is_reset {
                 subtract_annotated(&mut grown, before, context)?;
             }
             grown.reset_hint = ResetHint::Gauge;

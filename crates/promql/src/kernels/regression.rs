@@ -62,10 +62,7 @@ fn least_squares(window: &Window<'_>, zero_ms: i64) -> Line {
     Line { slope, intercept: sum_y / count - slope * sum_x / count }
 }
 
-pub(super) fn double_exponential_smoothing(
-    window: &Window<'_>,
-    context: &mut CallContext<'_>,
-) -> Option<PointValue> {
+pub(super) fn double_exponential_smoothing(window: &Window<'_>, context: &mut CallContext<'_>) -> Option<PointValue> {
     let smoothing = context.parameter_or(0, f64::NAN);
     let trend = context.parameter_or(1, f64::NAN);
     if smoothing <= 0.0 || smoothing >= 1.0 {
@@ -131,6 +128,7 @@ mod tests {
             position: crate::tree::Position::default(),
             metric_name: "",
             annotations: &mut annotations,
+            newer_rules: true,
             failure: None,
         };
         assert_eq!(double_exponential_smoothing(&window(&columns, 0, 2000), &mut context), None);
@@ -143,7 +141,8 @@ mod tests {
         let columns = every_second(&[1.0]);
         let points = super::super::test_windows::points([super::super::test_windows::histogram(1.0, 1.0, 1.0)]);
         let window = Window { histograms: &points, ..window(&columns, 0, 2000) };
-        let info = "PromQL info: ignored histograms in a range containing both floats and histograms for metric name \"m\"";
+        let info =
+            "PromQL info: ignored histograms in a range containing both floats and histograms for metric name \"m\"";
         assert_eq!(call("deriv", &window, &[]), (None, vec![info.to_owned()]));
     }
 }

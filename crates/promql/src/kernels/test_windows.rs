@@ -38,7 +38,10 @@ pub(super) fn histogram(low: f64, high: f64, sum: f64) -> FloatHistogram {
 /// Histograms one second apart, from one second on.
 pub(super) fn points(histograms: impl IntoIterator<Item = FloatHistogram>) -> Vec<HistogramPoint> {
     let times = (1..).map(|second| second * 1000);
-    times.zip(histograms).map(|(timestamp_ms, histogram)| HistogramPoint { timestamp_ms, histogram: Arc::new(histogram) }).collect()
+    times
+        .zip(histograms)
+        .map(|(timestamp_ms, histogram)| HistogramPoint { timestamp_ms, histogram: Arc::new(histogram) })
+        .collect()
 }
 
 /// Calls a kernel by name. Returns its result and its annotations, positions left out.
@@ -48,16 +51,14 @@ pub(super) fn call(name: &str, window: &Window<'_>, parameters: &[f64]) -> (Opti
 }
 
 /// Runs something with a context. Returns its result and its annotations, positions left out.
-pub(super) fn with_context<T>(
-    parameters: &[f64],
-    run: impl FnOnce(&mut CallContext<'_>) -> T,
-) -> (T, Vec<String>) {
+pub(super) fn with_context<T>(parameters: &[f64], run: impl FnOnce(&mut CallContext<'_>) -> T) -> (T, Vec<String>) {
     let mut annotations = Annotations::default();
     let mut context = CallContext {
         parameters,
         position: Position::default(),
         metric_name: "m",
         annotations: &mut annotations,
+        newer_rules: true,
         failure: None,
     };
     let result = run(&mut context);

@@ -22,7 +22,8 @@ pub(super) fn resets(window: &Window<'_>, _context: &mut CallContext<'_>) -> Opt
             now < before || is_start_reset(window.timestamps_ms, window.starts_ms, index)
         }
         Transition::Histograms { before, now, index } => {
-            let (before_ms, now_ms) = (window.histograms[index].timestamp_ms, window.histograms[index + 1].timestamp_ms);
+            let (before_ms, now_ms) =
+                (window.histograms[index].timestamp_ms, window.histograms[index + 1].timestamp_ms);
             is_start_reset_at(before_ms, now_ms, window.histogram_starts_ms, index) || now.is_reset_after(before)
         }
         Transition::Kind => true,
@@ -31,8 +32,16 @@ pub(super) fn resets(window: &Window<'_>, _context: &mut CallContext<'_>) -> Opt
 
 /// Two samples in a row. `index` is that of the first one in its column, the second one follows it.
 enum Transition<'a> {
-    Floats { before: f64, now: f64, index: usize },
-    Histograms { before: &'a FloatHistogram, now: &'a FloatHistogram, index: usize },
+    Floats {
+        before: f64,
+        now: f64,
+        index: usize,
+    },
+    Histograms {
+        before: &'a FloatHistogram,
+        now: &'a FloatHistogram,
+        index: usize,
+    },
     /// One is a float, the other a histogram.
     Kind,
 }
@@ -72,9 +81,11 @@ fn count_transitions(window: &Window<'_>, counts: impl Fn(Transition<'_>) -> boo
         };
         let transition = match (was_float, is_float) {
             (None, _) => None,
-            (Some(true), true) => {
-                Some(Transition::Floats { before: window.values[float - 1], now: window.values[float], index: float - 1 })
-            }
+            (Some(true), true) => Some(Transition::Floats {
+                before: window.values[float - 1],
+                now: window.values[float],
+                index: float - 1,
+            }),
             (Some(false), false) => Some(Transition::Histograms {
                 before: &window.histograms[histogram - 1].histogram,
                 now: &window.histograms[histogram].histogram,

@@ -114,9 +114,9 @@ impl Lexer<'_> {
         let mut code = 0_u32;
         for _ in 0..digits {
             let character = self.bump().ok_or_else(|| self.error("escape sequence not terminated"))?;
-            let digit = character.to_digit(radix).ok_or_else(|| {
-                self.error(format!("illegal character {} in escape sequence", code_point(character)))
-            })?;
+            let digit = character
+                .to_digit(radix)
+                .ok_or_else(|| self.error(format!("illegal character {} in escape sequence", code_point(character))))?;
             // Eight hexadecimal digits fill the 32 bits exactly.
             code = code.wrapping_mul(radix).wrapping_add(digit);
         }

@@ -20,37 +20,35 @@ fn kinds() {
         assert_eq!(lex(text).as_deref(), Ok(expected), "{text}");
     };
     check("a:b # comment", &[(MetricIdentifier, "a:b")]);
-    check("SUM Inf 0x1F 1_000 5m30s", &[
-        (Aggregate(crate::tree::AggregateOp::Sum), "SUM"),
-        (Number, "Inf"),
-        (Number, "0x1F"),
-        (Number, "1_000"),
-        (Duration, "5m30s"),
-    ]);
-    check("fill fill ()", &[
-        (Identifier, "fill"),
-        (Keyword(super::Keyword::Fill), "fill"),
-        (LeftParen, "("),
-        (RightParen, ")"),
-    ]);
-    check("{sum!~'a'}", &[
-        (LeftBrace, "{"),
-        (Identifier, "sum"),
-        (NotRegex, "!~"),
-        (String, "'a'"),
-        (RightBrace, "}"),
-    ]);
-    check("[ STEP()+5m:1]", &[
-        (LeftBracket, "["),
-        (Word(super::Word::Step), "STEP"),
-        (LeftParen, "("),
-        (RightParen, ")"),
-        (Operator(BinaryOp::Add), "+"),
-        (Duration, "5m"),
-        (Colon, ":"),
-        (Number, "1"),
-        (RightBracket, "]"),
-    ]);
+    check(
+        "SUM Inf 0x1F 1_000 5m30s",
+        &[
+            (Aggregate(crate::tree::AggregateOp::Sum), "SUM"),
+            (Number, "Inf"),
+            (Number, "0x1F"),
+            (Number, "1_000"),
+            (Duration, "5m30s"),
+        ],
+    );
+    check(
+        "fill fill ()",
+        &[(Identifier, "fill"), (Keyword(super::Keyword::Fill), "fill"), (LeftParen, "("), (RightParen, ")")],
+    );
+    check("{sum!~'a'}", &[(LeftBrace, "{"), (Identifier, "sum"), (NotRegex, "!~"), (String, "'a'"), (RightBrace, "}")]);
+    check(
+        "[ STEP()+5m:1]",
+        &[
+            (LeftBracket, "["),
+            (Word(super::Word::Step), "STEP"),
+            (LeftParen, "("),
+            (RightParen, ")"),
+            (Operator(BinaryOp::Add), "+"),
+            (Duration, "5m"),
+            (Colon, ":"),
+            (Number, "1"),
+            (RightBracket, "]"),
+        ],
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Operators and signs.
 
-use super::{Operand, Parser};
+use super::{Operand, Parser, starts_expression};
 use crate::parse_error::ParseError;
 use crate::token::{Keyword, Token, TokenKind};
 use crate::tree::{Binary, BinaryOp, Cardinality, ExprKind, Position, VectorMatching};
@@ -119,7 +119,10 @@ impl Parser<'_> {
         } else {
             return Ok(());
         };
-        if self.peek()?.kind == TokenKind::LeftParen {
+        let next = self.peek()?.kind;
+        let is_fill = matches!(next, TokenKind::Keyword(Keyword::Fill | Keyword::FillLeft | Keyword::FillRight));
+        // A parenthesis is always that of the labels. Without labels the right side follows.
+        if next == TokenKind::LeftParen || !(is_fill || starts_expression(next)) {
             matching.include = self.grouping_labels()?;
         }
         Ok(())

@@ -5,6 +5,7 @@
 //! Source: Prometheus `promql/parser/parse.go`, `checkAST`.
 
 use norn_gotext::quote::quote;
+use norn_model::Matcher;
 use norn_model::labels::METRIC_NAME;
 
 use crate::functions::Function;
@@ -40,7 +41,8 @@ impl Checker<'_> {
                 ValueType::Vector => Ok(ValueType::Matrix),
                 other => {
                     let found = other.name();
-                    Err(self.error(position, format!("subquery is only allowed on instant vector, got {found} instead")))
+                    Err(self
+                        .error(position, format!("subquery is only allowed on instant vector, got {found} instead")))
                 }
             },
             ExprKind::Paren(inner) => self.check(inner),
@@ -61,18 +63,25 @@ impl Checker<'_> {
     }
 
     fn selector(&self, selector: &VectorSelector, position: Position) -> Result<(), ParseError> {
-        if selector.name.is_empty() {
-            if selector.matchers.iter().any(|matcher| !matcher.matches_empty()) {
+        for matchers in std::iter::once(&selector.matchers).chain(&selector.alternatives) {
+            self.matchers(&selector.name, matchers, position)?;
+        }
+        Ok(())
+    }
+
+    fn matchers(&self, name: &str, matchers: &[Matcher], position: Position) -> Result<(), ParseError> {
+        if name.is_empty() {
+            if matchers.iter().any(|matcher| !matcher.matches_empty()) {
                 return Ok(());
             }
             return Err(self.error(position, "vector selector must contain at least one non-empty matcher"));
         }
         // The last matcher is the one for the name before the braces.
-        let inside = selector.matchers.split_last().map_or(&[][..], |(_, inside)| inside);
+        let inside = matchers.split_last().map_or(&[][..], |(_, inside)| inside);
         match inside.iter().find(|matcher| matcher.name() == METRIC_NAME) {
             None => Ok(()),
             Some(second) => {
-                let (first, second) = (quote(&selector.name), quote(second.value()));
+                let (first, second) = (quote(name), quote(second.value()));
                 Err(self.error(position, format!("metric name must not be set twice: {first} or {second}")))
             }
         }
@@ -81,8 +90,7 @@ impl Checker<'_> {
     fn aggregate(&self, aggregate: &mut Aggregate) -> Result<ValueType, ParseError> {
         self.expect_type(&mut aggregate.expr, ValueType::Vector, "aggregation expression")?;
         if let Some(parameter) = &mut aggregate.parameter {
-            let wanted =
-                if aggregate.op == AggregateOp::CountValues { ValueType::String } else { ValueType::Scalar };
+            let wanted = if aggregate.op == AggregateOp::CountValues { ValueType::String } else { ValueType::Scalar };
             self.expect_type(parameter, wanted, "aggregation parameter")?;
         }
         Ok(ValueType::Vector)
@@ -101,10 +109,8 @@ impl Checker<'_> {
         let function = call.function;
         self.argument_count(function, call.arguments.len(), position)?;
         let is_info = function.name == "info";
-        if is_info {
-            if let Some(labels) = call.arguments.get(1) {
-                self.info_labels(labels, position)?;
-            }
+        if let Some(labels) = call.arguments.get(1).filter(|_| is_info) {
+            self.info_labels(labels, position)?;
         }
         for (index, argument) in call.arguments.iter_mut().enumerate() {
             let declared = function.arguments.get(index).or(function.arguments.last());
@@ -151,9 +157,9 @@ impl Checker<'_> {
         }
         match &labels.kind {
             ExprKind::Vector(selector) if selector.name.is_empty() => Ok(()),
-            ExprKind::Vector(_) => Err(
-                self.error(labels.position, "expected label selectors only, got vector selector instead"),
-            ),
+            ExprKind::Vector(_) => {
+                Err(self.error(labels.position, "expected label selectors only, got vector selector instead"))
+            }
             _ => Err(self.error(labels.position, "expected label selectors only")),
         }
     }

@@ -7,9 +7,7 @@ use super::Parser;
 use super::binary::{POWER, precedence, right_precedence};
 use crate::parse_error::ParseError;
 use crate::token::{Token, TokenKind, Word};
-use crate::tree::{
-    AggregateOp, BinaryOp, DurationExpr, DurationExprKind, DurationValue, NumberLiteral, Position,
-};
+use crate::tree::{AggregateOp, BinaryOp, DurationExpr, DurationExprKind, DurationValue, NumberLiteral, Position};
 
 /// How a mistake in a duration is described.
 #[derive(Clone, Copy)]
@@ -123,12 +121,7 @@ impl Parser<'_> {
     }
 
     /// What follows a left side.
-    fn duration_from(
-        &mut self,
-        mut left: Length,
-        precedence_min: u8,
-        context: Context,
-    ) -> Result<Length, ParseError> {
+    fn duration_from(&mut self, mut left: Length, precedence_min: u8, context: Context) -> Result<Length, ParseError> {
         self.nesting += 1;
         let mut links = 0;
         while let Some((op, op_token)) = self.peek_duration_operator(precedence_min)? {
@@ -282,10 +275,7 @@ fn wrap(inner: Length, position: Position) -> Length {
     let mut wrapped = match inner {
         Length::Literal(literal, inner_position) => {
             let number = expr(DurationExprKind::Number(literal), inner_position);
-            expr(
-                DurationExprKind::Plus(Box::new(number)),
-                Position { start: position.start, end: inner_position.end },
-            )
+            expr(DurationExprKind::Plus(Box::new(number)), Position { start: position.start, end: inner_position.end })
         }
         Length::Expr(inner) => inner,
     };

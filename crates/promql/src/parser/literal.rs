@@ -25,9 +25,8 @@ impl Parser<'_> {
     /// The value of a string token. What is not UTF-8, which only escapes can say, is replaced.
     pub(super) fn unquote(&self, token: Token) -> Result<String, ParseError> {
         let text = token.text(self.text);
-        let bytes = unquote(text).map_err(|error| {
-            self.error(token.position, format!("error unquoting string {}: {error}", quote(text)))
-        })?;
+        let bytes = unquote(text)
+            .map_err(|error| self.error(token.position, format!("error unquoting string {}: {error}", quote(text))))?;
         Ok(match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),

@@ -11,12 +11,10 @@ use crate::tree::{
 
 const RANGE: Context =
     Context { place: "subquery or range selector", expected: "number, duration, step(), or range()" };
-const STEP: Context =
-    Context { place: "subquery selector", expected: "number, duration, step(), range(), or \"]\"" };
+const STEP: Context = Context { place: "subquery selector", expected: "number, duration, step(), range(), or \"]\"" };
 const OFFSET: Context = Context { place: "offset", expected: "number, duration, step(), or range()" };
 
-const NOT_A_SELECTOR: &str =
-    "must be preceded by an instant vector selector or range vector selector or a subquery";
+const NOT_A_SELECTOR: &str = "must be preceded by an instant vector selector or range vector selector or a subquery";
 
 impl Parser<'_> {
     /// Reads everything that is attached to `operand`.

@@ -15,40 +15,48 @@ impl Parser<'_> {
     /// A selector that starts with a name.
     pub(super) fn named_selector(&mut self, name: Token) -> Result<(VectorSelector, Position), ParseError> {
         let mut position = name.position;
-        let mut matchers = Vec::new();
+        let mut lists = vec![Vec::new()];
         if self.peek()?.kind == TokenKind::LeftBrace {
             self.next()?;
-            (matchers, position.end) = self.matchers()?;
+            (lists, position.end) = self.matcher_lists()?;
         }
         let name = name.text(self.text).to_owned();
-        matchers.push(Matcher::equal(METRIC_NAME, &name));
-        Ok((selector(name, matchers), position))
+        for list in &mut lists {
+            list.push(Matcher::equal(METRIC_NAME, &name));
+        }
+        Ok((selector(name, lists), position))
     }
 
     /// A selector that starts with a brace.
     pub(super) fn braces_selector(&mut self, brace: Token) -> Result<(VectorSelector, Position), ParseError> {
-        let (matchers, end) = self.matchers()?;
-        Ok((selector(String::new(), matchers), Position { start: brace.position.start, end }))
+        let (lists, end) = self.matcher_lists()?;
+        Ok((selector(String::new(), lists), Position { start: brace.position.start, end }))
     }
 
-    /// `{…}` alone: the matchers, and where the brace closes.
+    /// `{…}` alone, without alternatives: the matchers, and where the brace closes.
     pub(crate) fn braces(&mut self) -> Result<(Vec<Matcher>, usize), ParseError> {
         let brace = self.next()?;
         if brace.kind != TokenKind::LeftBrace {
             return Err(self.unexpected(brace, "label set", "\"{\""));
         }
-        self.matchers()
+        let (lists, end) = self.matcher_lists()?;
+        Ok((lists.into_iter().flatten().collect(), end))
     }
 
-    /// Matchers up to the closing brace, and its end.
-    fn matchers(&mut self) -> Result<(Vec<Matcher>, usize), ParseError> {
-        let mut matchers = Vec::new();
+    /// Matchers up to the closing brace, one list or several with `or` between them; and the end of the brace.
+    fn matcher_lists(&mut self) -> Result<(Vec<Vec<Matcher>>, usize), ParseError> {
+        let mut lists = vec![Vec::new()];
         if self.peek()?.kind == TokenKind::RightBrace {
-            return Ok((matchers, self.next()?.position.end));
+            return Ok((lists, self.next()?.position.end));
         }
         loop {
-            matchers.push(self.matcher()?);
+            let matcher = self.matcher()?;
+            lists.last_mut().expect("there is a list from the start").push(matcher);
             let mut separator = self.next()?;
+            if self.is_or(separator) {
+                lists.push(Vec::new());
+                continue;
+            }
             if separator.kind == TokenKind::Comma {
                 if self.peek()?.kind != TokenKind::RightBrace {
                     continue;
@@ -58,8 +66,13 @@ impl Parser<'_> {
             if separator.kind != TokenKind::RightBrace {
                 return Err(self.unexpected(separator, CONTEXT, "\",\" or \"}\""));
             }
-            return Ok((matchers, separator.position.end));
+            return Ok((lists, separator.position.end));
         }
+    }
+
+    fn is_or(&self, token: Token) -> bool {
+        let is_word = token.kind == TokenKind::Identifier && token.text(self.text).eq_ignore_ascii_case("or");
+        is_word && self.options.matcher_alternatives
     }
 
     fn matcher(&mut self) -> Result<Matcher, ParseError> {
@@ -106,11 +119,12 @@ fn match_op(kind: TokenKind) -> Option<MatchOp> {
     }
 }
 
-fn selector(name: String, matchers: Vec<Matcher>) -> VectorSelector {
+/// A selector from the first list of matchers and its alternatives.
+fn selector(name: String, mut lists: Vec<Vec<Matcher>>) -> VectorSelector {
     VectorSelector {
         name,
-        matchers,
-        alternatives: Vec::new(),
+        matchers: lists.remove(0),
+        alternatives: lists,
         offset: DurationValue::Literal(0),
         at: None,
         extension: RangeExtension::None,

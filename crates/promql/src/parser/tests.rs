@@ -12,6 +12,12 @@ fn depth_is_bounded() {
     assert!(parse(&"-".repeat(100_000), &ParseOptions::all()).is_err());
     let chain = |length: usize| format!("a{}", " + a".repeat(length));
     assert!(parse(&chain(HEIGHT_MAX - 1), &ParseOptions::all()).is_ok());
+    for text in [nested(NESTING_MAX - 1), chain(HEIGHT_MAX - 1)] {
+        let expr = parse(&text, &ParseOptions::all()).unwrap();
+        assert_eq!(expr.to_string(), text);
+        assert!(!crate::printer::pretty(&expr).is_empty());
+        assert!(crate::tree_json::tree_json(&expr).is_object());
+    }
     assert_eq!(error(&chain(HEIGHT_MAX)), "1:1: expression has more than 500 levels");
     let duration = |inner: &str, times: usize| format!("a[{}]", inner.repeat(times));
     assert!(parse(&duration("(", 100_000), &ParseOptions::all()).is_err());

@@ -13,15 +13,16 @@ use super::node::{
     Set, Subquery, Vector,
 };
 use super::{EngineOptions, QueryTime};
-use crate::evaluate::operate::between_scalars;
+use crate::kernels::binary::scalar_operation;
 use crate::tree::{
     self, AggregateOp, AtModifier, Binary, BinaryOp, Expr, ExprKind, Grouping, Position, ValueType, VectorMatching,
     VectorSelector,
 };
 
 /// Plans a whole query.
-pub(crate) fn plan(expr: &Expr, time: QueryTime, options: &EngineOptions) -> Result<Root> {
-    let mut planner = Planner { time, options, inside_invariant: false };
+pub(crate) fn plan(expr: &Expr, text: &str, time: QueryTime, options: &EngineOptions) -> Result<Root> {
+    let mut planner =
+        Planner { text, time, options, inside_invariant: false, stats_readers: 0, bucket_readers: 0 };
     let inner = without_parens(expr);
     let value_type = value_type(inner);
     if !time.is_instant() && matches!(value_type, ValueType::Matrix | ValueType::String) {
@@ -40,10 +41,16 @@ pub(crate) fn plan(expr: &Expr, time: QueryTime, options: &EngineOptions) -> Res
 }
 
 pub(super) struct Planner<'a> {
+    /// What positions refer to.
+    text: &'a str,
     pub(super) time: QueryTime,
     pub(super) options: &'a EngineOptions,
     /// Whether a node further up is evaluated once for all steps.
     inside_invariant: bool,
+    /// How many nodes further up look at count or sum of histograms.
+    pub(super) stats_readers: usize,
+    /// How many nodes further up look at buckets.
+    pub(super) bucket_readers: usize,
 }
 
 impl Planner<'_> {
@@ -118,9 +125,21 @@ impl Planner<'_> {
             extension: selector.extension,
             projection: needs.projection(),
             reading,
+            finds_resets: self.stats_readers > 0 && self.bucket_readers == 0,
             names: Names::Keep,
             position,
         })
+    }
+
+    /// Whether a string can name a label. The tree holds `\u{fffd}` where the text has bytes that are no UTF-8.
+    pub(super) fn is_label_name(&self, name: &str, position: Position) -> bool {
+        let invalid = name.contains('\u{fffd}') && !self.written(position).contains('\u{fffd}');
+        !name.is_empty() && !invalid
+    }
+
+    /// A part of the query as its author wrote it.
+    pub(super) fn written(&self, position: Position) -> &str {
+        self.text.get(position.start..position.end).unwrap_or("")
     }
 
     pub(super) fn at(&self, at: Option<AtModifier>) -> Option<i64> {
@@ -153,11 +172,13 @@ impl Planner<'_> {
         };
         // The steps below are the subquery's own: what does not change over those of the query may change over these.
         let outer = std::mem::replace(&mut self.inside_invariant, false);
+        self.bucket_readers += 1;
         let input = if value_type(&subquery.expr) == ValueType::Scalar {
             self.scalar(&subquery.expr).map(Vector::FromScalar)
         } else {
             self.vector(&subquery.expr, needs)
         };
+        self.bucket_readers -= 1;
         self.inside_invariant = outer;
         Ok(Subquery {
             input: input?,
@@ -184,7 +205,7 @@ impl Planner<'_> {
                 let (left, right) = (self.scalar(&binary.left)?, self.scalar(&binary.right)?);
                 Ok(match (&left, &right) {
                     (Scalar::Constant(left), Scalar::Constant(right)) => {
-                        Scalar::Constant(between_scalars(binary.op, *left, *right))
+                        Scalar::Constant(scalar_operation(binary.op, *left, *right))
                     }
                     _ => Scalar::Binary { op: binary.op, left: Box::new(left), right: Box::new(right) },
                 })
@@ -225,8 +246,9 @@ impl Planner<'_> {
             AggregateOp::CountValues => {
                 let parameter = without_parens(parameter.ok_or_else(missing)?);
                 let ExprKind::String(label) = &parameter.kind else { return Err(missing()) };
-                if label.is_empty() {
-                    return Err(super::calls::unprocessable(format!("invalid label name {label:?}")));
+                if !self.is_label_name(label, parameter.position) {
+                    let written = self.written(parameter.position);
+                    return Err(super::calls::unprocessable(format!("invalid label name {written}")));
                 }
                 let input = self.vector(expr, &group_needs(&labels))?;
                 Ok(Vector::CountValues(Box::new(CountValues { input, label: label.clone(), labels })))
@@ -249,6 +271,14 @@ impl Planner<'_> {
     }
 
     fn binary(&mut self, binary: &Binary, position: Position, needs: &Needs) -> Result<Vector> {
+        let trims = usize::from(matches!(binary.op, BinaryOp::TrimUpper | BinaryOp::TrimLower));
+        self.bucket_readers += trims;
+        let planned = self.typed_binary(binary, position, needs);
+        self.bucket_readers -= trims;
+        planned
+    }
+
+    fn typed_binary(&mut self, binary: &Binary, position: Position, needs: &Needs) -> Result<Vector> {
         match (value_type(&binary.left), value_type(&binary.right)) {
             (ValueType::Vector, ValueType::Vector) => self.vector_binary(binary, position, needs),
             (ValueType::Vector, _) => self.scalar_side(binary, &binary.left, &binary.right, position, needs),
@@ -290,8 +320,11 @@ impl Planner<'_> {
         });
         let op = binary.op;
         if !matches!(op, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless) {
+            let one_left = matching.cardinality == tree::Cardinality::OneToMany;
+            let many = if one_left { &binary.right } else { &binary.left };
             return Ok(Vector::Match(Box::new(Match {
                 op,
+                many_has_one_name: has_one_name(many, true),
                 left: self.vector(&binary.left, &Needs::All)?,
                 right: self.vector(&binary.right, &Needs::All)?,
                 matching,

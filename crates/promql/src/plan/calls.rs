@@ -68,10 +68,21 @@ impl Planner<'_> {
             "label_replace" => self.label_replace(call),
             "label_join" => self.label_join(call),
             "info" => self.info_call(call),
-            "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => self.histogram_call(call),
+            "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => {
+                self.bucket_readers += 1;
+                let planned = self.histogram_call(call);
+                self.bucket_readers -= 1;
+                planned
+            }
             _ => match (range_kernel(name), instant_kernel(name)) {
                 (Some(kernel), _) => self.range_call(call, kernel, needs),
-                (None, Some(kernel)) => self.map_call(call, kernel, needs),
+                (None, Some(kernel)) => {
+                    let stats = matches!(name, "histogram_count" | "histogram_sum" | "histogram_avg");
+                    self.stats_readers += usize::from(stats);
+                    let planned = self.map_call(call, kernel, needs);
+                    self.stats_readers -= usize::from(stats);
+                    planned
+                }
                 (None, None) => Err(Error::bad_request(format!("unknown function with name {name:?}"))),
             },
         }
@@ -168,7 +179,7 @@ impl Planner<'_> {
         let (source, pattern) = (text(call, 3)?, text(call, 4)?);
         let regex = GoRegex::anchored(&pattern)
             .map_err(|_| unprocessable(format!("invalid regular expression in label_replace(): {pattern}")))?;
-        if destination.is_empty() {
+        if !self.is_label_name(&destination, argument(call, 1)?.position) {
             return Err(unprocessable(format!("invalid destination label name in label_replace(): {destination}")));
         }
         let input = self.vector(argument(call, 0)?, &Needs::All)?;
@@ -182,7 +193,7 @@ impl Planner<'_> {
         if let Some(source) = sources.iter().find(|source| source.is_empty()) {
             return Err(unprocessable(format!("invalid source label name in label_join(): {source}")));
         }
-        if destination.is_empty() {
+        if !self.is_label_name(&destination, argument(call, 1)?.position) {
             return Err(unprocessable(format!("invalid destination label name in label_join(): {destination}")));
         }
         let input = self.vector(argument(call, 0)?, &Needs::All)?;

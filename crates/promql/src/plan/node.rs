@@ -90,6 +90,9 @@ pub(crate) struct Selector {
     pub(crate) extension: RangeExtension,
     pub(crate) projection: Projection,
     pub(crate) reading: Reading,
+    /// Whether histograms say how they relate to the one before them. Where only count and sum are looked at, the original
+    /// finds that out while it reads, and so do conflicts between histograms.
+    pub(crate) finds_resets: bool,
     pub(crate) names: Names,
     pub(crate) position: Position,
 }
@@ -102,6 +105,8 @@ pub(crate) enum Reading {
     Timestamp,
     /// `start_timestamp(selector)`.
     StartTimestamp,
+    /// The time of a float; a histogram as it is. For info series, which must not have any.
+    FloatTimestamp,
 }
 
 /// Where windows are cut from.
@@ -165,6 +170,8 @@ pub(crate) struct Match {
     pub(crate) matching: VectorMatching,
     pub(crate) returns_bool: bool,
     pub(crate) delayed_name_removal: bool,
+    /// Whether no two series of the *many* side differ in nothing but their names.
+    pub(crate) many_has_one_name: bool,
     pub(crate) position: Position,
 }
 
@@ -233,6 +240,18 @@ pub(crate) enum HistogramKind {
     Fraction { lower: Scalar, upper: Scalar },
 }
 
+impl HistogramKind {
+    /// All arguments that are numbers.
+    pub(crate) fn scalars(&self) -> impl Iterator<Item = &Scalar> {
+        let (few, many): (Vec<&Scalar>, &[(Scalar, Position)]) = match self {
+            Self::Quantile { quantile, .. } => (vec![quantile], &[]),
+            Self::Fraction { lower, upper } => (vec![lower, upper], &[]),
+            Self::Quantiles { quantiles, .. } => (Vec::new(), quantiles),
+        };
+        few.into_iter().chain(many.iter().map(|(quantile, _)| quantile))
+    }
+}
+
 /// `label_replace` and `label_join`.
 #[derive(Debug, Clone)]
 pub(crate) struct Relabel {
@@ -273,4 +292,44 @@ pub(crate) struct Info {
     /// Offset and `@` of the first argument's selector, which govern the info series too.
     pub(crate) offset_ms: i64,
     pub(crate) at_ms: Option<i64>,
+}
+
+impl Vector {
+    /// Whether each series comes in one piece.
+    pub(crate) fn is_whole(&self) -> bool {
+        match self {
+            Self::Selector(selector) => selector.names == Names::Keep || selector.metric_name.is_some(),
+            Self::RangeCall(call) => call.names != Names::Drop || call.source.has_one_name(),
+            Self::Map(map) => map.input.is_whole() && map.names != Names::Drop,
+            Self::StepTime { input, names } | Self::Negate { input, names } => {
+                input.is_whole() && *names != Names::Drop
+            }
+            Self::ScalarSide(side) => side.input.is_whole() && side.names != Names::Drop,
+            Self::Choose(choose) => choose.input.is_whole(),
+            Self::Sort(sort) => sort.input.is_whole(),
+            Self::Invariant(_)
+            | Self::Aggregate(_)
+            | Self::CountValues(_)
+            | Self::FromScalar(_)
+            | Self::Absent { .. }
+            | Self::AbsentOverTime { .. }
+            | Self::Part(_) => true,
+            Self::Match(_)
+            | Self::Set(_)
+            | Self::Histogram(_)
+            | Self::Relabel(_)
+            | Self::Info(_)
+            | Self::Distinct(_) => false,
+        }
+    }
+}
+
+impl RangeSource {
+    /// Whether all series have one name, as far as the selector says so.
+    fn has_one_name(&self) -> bool {
+        match self {
+            Self::Selector { selector, .. } => selector.metric_name.is_some(),
+            Self::Subquery(_) => false,
+        }
+    }
 }

@@ -58,7 +58,7 @@ fn histograms() {
     check("{{count:1 sum:1}}+{{count:2 sum:3}}x2", "h(1,1) h(3,4) h(5,7)");
     check("{{count:5 sum:5}}-{{count:1 sum:2}}x1", "h(5,5) h(4,3)");
     check("{{schema:1}}+{{schema:0}}x1", "1:32: error combining histograms: cannot merge from schema 0 to 1");
-    check("{{sum:1 sum:2}}", "1:15: duplicate key \"sum\" in histogram");
+    check("{{sum:1 sum:2}}", "1:16: duplicate key \"sum\" in histogram");
     check("{{foo:1}}", "1:11: bad histogram descriptor found: \"foo\"");
     check("{{sum}}", "1:10: bad histogram descriptor found: \"sum\"");
 

@@ -80,9 +80,7 @@ pub(super) fn decode(
         Encoding::Deflate if is_zlib(input) => {
             decode_stream(encoding, flate2::bufread::ZlibDecoder::new(input), limit_bytes, output)
         }
-        Encoding::Deflate => {
-            decode_stream(encoding, flate2::bufread::DeflateDecoder::new(input), limit_bytes, output)
-        }
+        Encoding::Deflate => decode_stream(encoding, flate2::bufread::DeflateDecoder::new(input), limit_bytes, output),
         Encoding::Zstd => {
             let corrupt = |error: std::io::Error| BodyError::Corrupt { encoding, reason: error.to_string() };
             let mut decoder = zstd::Decoder::with_buffer(input).map_err(corrupt)?;

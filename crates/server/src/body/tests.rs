@@ -1,5 +1,7 @@
 use std::io::Write;
 
+use norn_base::random::SeededRandom;
+
 use super::*;
 
 fn reader(budget_bytes: u64) -> (BodyReader, Arc<MemoryBudget>) {
@@ -127,4 +129,31 @@ fn bodies_share_a_budget() {
     drop(first);
     assert_eq!(budget.used_bytes(), 0);
     run(reader.read(&HeaderMap::new(), body(), BodyLimits::both(40_000))).unwrap();
+}
+
+#[test]
+fn no_bytes_make_a_decoder_panic_or_exceed_its_limit() {
+    let random = SeededRandom::shared(11);
+    let below = |bound: usize| (random.next_u64() % bound as u64) as usize;
+    let buffers = Buffers::new(MemoryBudget::new("bodies", u64::MAX));
+    let plain: Vec<u8> = (0..400u32).flat_map(|index| (index / 3).to_le_bytes()).collect();
+    for encoding in ALL {
+        let whole = compress(encoding, &plain);
+        for _ in 0..300 {
+            let mut damaged = whole.clone();
+            for _ in 0..=below(4) {
+                let index = below(damaged.len());
+                damaged[index] = below(256) as u8;
+            }
+            damaged.truncate(1 + below(whole.len()));
+            let noise: Vec<u8> = (0..below(64)).map(|_| below(256) as u8).collect();
+            for input in [&damaged, &noise] {
+                let mut output = buffers.take();
+                let encoding = Encoding::parse(header_of(encoding)).unwrap();
+                if encoding != Encoding::Identity && decode::decode(encoding, input, 2000, &mut output).is_ok() {
+                    assert!(output.as_ref().len() <= 2000);
+                }
+            }
+        }
+    }
 }

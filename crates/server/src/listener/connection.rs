@@ -17,7 +17,7 @@ use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -48,6 +48,10 @@ pub(super) struct Shared {
     pub(super) builder: auto::Builder<TokioExecutor>,
     pub(super) tls: Option<Arc<ReloadingTls>>,
     pub(super) timeouts: Timeouts,
+    pub(super) age_max: Option<Duration>,
+    pub(super) age_grace: Option<Duration>,
+    /// Requested when HTTP/1 connections are to close after the request that is under way.
+    pub(super) farewell: Stop,
     /// Requested when connections are to close as soon as their requests have ended.
     pub(super) stop: Stop,
 }
@@ -73,10 +77,11 @@ where
     let (of_requests, in_requests) = (shared.clone(), activity.clone());
     let service = service_fn(move |request| answer(request, peer, of_requests.clone(), in_requests.clone()));
     let mut connection = pin!(shared.builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
-    let ended = tokio::select! {
+    let grace = tokio::select! {
         biased;
-        result = connection.as_mut() => Some(result),
+        result = connection.as_mut() => return log(peer, result),
         () = shared.stop.requested() => None,
+        () = after(shared.age_max) => shared.age_grace,
         () = expired(&activity, shared.timeouts) => {
             if !activity.is_http2() {
                 // Between requests nothing is lost; within headers there is nobody to answer.
@@ -85,19 +90,26 @@ where
             None
         }
     };
-    let result = match ended {
-        Some(result) => result,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                biased;
-                result = connection => result,
-                () = quiet(&activity) => Ok(()),
-            }
-        }
-    };
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        biased;
+        result = connection => log(peer, result),
+        () = quiet(&activity) => {}
+        () = after(grace) => tracing::debug!(%peer, "connection was cut at its age, its requests had not ended"),
+    }
+}
+
+fn log(peer: SocketAddr, result: Result<(), axum::BoxError>) {
     if let Err(error) = result {
         tracing::debug!(%peer, error = &*error, "connection failed");
+    }
+}
+
+/// Waits for a while, or for ever.
+async fn after(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -135,7 +147,8 @@ async fn answer(
 ) -> Result<Response, Infallible> {
     let in_flight = InFlight::start(&activity);
     let endless = is_grpc(request.headers()) || request.headers().contains_key(header::UPGRADE);
-    let deadline_after = |timeout: Option<Duration>| timeout.filter(|_| !endless).map(|timeout| Instant::now() + timeout);
+    let deadline_after =
+        |timeout: Option<Duration>| timeout.filter(|_| !endless).map(|timeout| Instant::now() + timeout);
     let (read, write) = (deadline_after(shared.timeouts.read), deadline_after(shared.timeouts.write));
     let mut request = request.map(|body| Body::new(TimedBody::new(body, read, None)));
     request.extensions_mut().insert(PeerAddress(peer));
@@ -147,7 +160,11 @@ async fn answer(
             Err(_) => plain_text(StatusCode::GATEWAY_TIMEOUT, "the answer took longer than the server's write timeout"),
         },
     };
-    Ok(response.map(|body| Body::new(TimedBody::new(body, write, Some(in_flight)))))
+    let mut response = response.map(|body| Body::new(TimedBody::new(body, write, Some(in_flight))));
+    if shared.farewell.is_requested() && !activity.is_http2() && !endless {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
 
 /// A body that fails when it is not through by its deadline.

@@ -164,9 +164,8 @@ impl ReloadingTls {
         let now_ms = u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX);
         let next_ms = self.next_check_ms.load(Ordering::Relaxed);
         let later_ms = now_ms.saturating_add(CHECK_INTERVAL_MS);
-        let claim = || {
-            self.next_check_ms.compare_exchange(next_ms, later_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        };
+        let claim =
+            || self.next_check_ms.compare_exchange(next_ms, later_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if now_ms >= next_ms && claim() {
             self.reload_if_changed();
         }

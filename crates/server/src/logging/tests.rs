@@ -1,10 +1,28 @@
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use norn_base::clock::ManualClock;
 use norn_base::{Error, ErrorKind};
 
 use super::*;
+
+/// Collects what is logged while it is the log of its thread.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// Makes this the log of the thread, at level info, until the guard is dropped.
+    pub(crate) fn collect(&self) -> tracing::subscriber::DefaultGuard {
+        let clock = ManualClock::at(1_793_491_200_123);
+        let subscriber = subscriber(&LogOptions::default(), clock, &MetricsRegistry::default(), self.clone());
+        tracing::subscriber::set_default(subscriber.unwrap())
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().clone()).unwrap()
+    }
+}
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -29,8 +47,7 @@ fn logged(options: &LogOptions, registry: &MetricsRegistry, log: impl FnOnce(&Ma
     let (lines, clock) = (Lines::default(), ManualClock::at(1_793_491_200_123));
     let subscriber = subscriber(options, clock.clone(), registry, lines.clone()).unwrap();
     tracing::subscriber::with_default(subscriber, || log(&clock));
-    let bytes = lines.0.lock().clone();
-    String::from_utf8(bytes).unwrap()
+    lines.text()
 }
 
 fn three_lines(_clock: &ManualClock) {

@@ -1,5 +1,6 @@
 //! What the world outside tells a process about its life, and what it tells back.
 
+use norn_base::tasks::Tasks;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Waits for SIGTERM or SIGINT. From then on another one ends the process at once, with exit code 1.
@@ -11,16 +12,14 @@ pub fn on_shutdown_signal() -> std::io::Result<impl Future<Output = ()> + Send> 
     Ok(async move {
         let name = either(&mut terminate, &mut interrupt).await;
         tracing::info!(signal = name, "received a signal, shutting down; another one ends the process at once");
-        FORCE.spawn_until_stopped("second signal", async move {
+        // Nobody stops this group: its task waits for as long as the runtime lives.
+        Tasks::new().spawn("second signal", async move {
             let name = either(&mut terminate, &mut interrupt).await;
             tracing::warn!(signal = name, "received a second signal, leaving work behind");
             std::process::exit(1);
         });
     })
 }
-
-/// The group of the one task that outlives all others of the process.
-static FORCE: std::sync::LazyLock<norn_base::tasks::Tasks> = std::sync::LazyLock::new(norn_base::tasks::Tasks::new);
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
     tokio::select! {

@@ -17,6 +17,14 @@ fn run<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }
 
+/// Waits until all parts run.
+async fn running(view: &ServicesView) {
+    let mut changes = view.changes();
+    while view.states().iter().any(|(_, state)| *state != State::Running) {
+        changes.changed().await.unwrap();
+    }
+}
+
 const SOON: Duration = Duration::from_millis(20);
 
 #[test]
@@ -35,10 +43,8 @@ fn parts_start_after_their_needs_and_stop_before_them() {
     let stop = Stop::new();
     run(async {
         let watcher = async {
-            let mut changes = view.changes();
-            while view.readiness().is_err() {
-                changes.changed().await.unwrap();
-            }
+            running(&view).await;
+            assert_eq!(view.readiness(), Ok(()));
             stop.request();
         };
         let (result, ()) = tokio::join!(services.run(stop.requested(), Duration::ZERO, SOON), watcher);
@@ -94,14 +100,17 @@ fn a_part_that_does_not_stop_keeps_no_other_from_stopping() {
     let log = Log::default();
     let stuck = Part::new("stuck", &["ring"], |_| async { Ok(Running::new(std::future::pending)) });
     let services = Services::new(vec![part("ring", &[], &log), stuck]).unwrap();
-    let error = run(services.run(std::future::ready(()), Duration::ZERO, SOON));
-    // Whether the wish to stop came before or after all had started, what was started is stopped.
-    if let Err(error) = error {
-        assert_eq!(error.message(), "module stuck did not stop within 20ms");
-    }
-    assert_eq!(log.lock().iter().filter(|line| line.starts_with("stop")).count(), {
-        log.lock().iter().filter(|line| line.starts_with("start")).count()
+    let (view, stop) = (services.view(), Stop::new());
+    let result = run(async {
+        let (result, ()) = tokio::join!(services.run(stop.requested(), Duration::ZERO, SOON), async {
+            running(&view).await;
+            stop.request();
+        });
+        result
     });
+    assert_eq!(result.unwrap_err().message(), "module stuck did not stop within 20ms");
+    assert_eq!(*log.lock(), ["start ring", "stop ring"]);
+    assert_eq!(view.states(), [("ring", State::Terminated), ("stuck", State::Failed)]);
 }
 
 #[test]
@@ -116,10 +125,7 @@ fn a_running_part_may_not_be_ready() {
     run(async {
         let stop = Stop::new();
         let watcher = async {
-            let mut changes = view.changes();
-            while view.states()[0].1 != State::Running {
-                changes.changed().await.unwrap();
-            }
+            running(&view).await;
             assert_eq!(view.readiness().unwrap_err(), "Ingester not ready: replaying");
             *waiting.lock() = Ok(());
             assert_eq!(view.readiness(), Ok(()));

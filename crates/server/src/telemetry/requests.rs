@@ -8,8 +8,9 @@
 //! one look into a table, without building strings.
 
 use std::collections::HashMap;
-use std::pin::Pin;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,15 +22,17 @@ use axum::{Router, middleware};
 use bytes::Bytes;
 use http::{HeaderMap, Method, header};
 use http_body::{Frame, SizeHint};
+use norn_base::Error;
 use norn_base::clock::SharedClock;
 use parking_lot::{Mutex, RwLock};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use tracing::Level;
 
 use super::{DURATION_BUCKETS, Histograms, MetricsRegistry};
-use crate::errors::FailureChain;
+use crate::errors::{self, FailureChain};
 use crate::tenant::{ORG_ID, is_grpc};
 
 /// Buckets of message sizes, in bytes.
@@ -116,18 +119,19 @@ impl RequestMetrics {
     }
 
     fn route(&self, method: &Method, pattern: &str, grpc: bool) -> Arc<Route> {
+        let method = bounded(method);
         if let Some(route) = self.routes.read().get(method).and_then(|routes| routes.get(pattern)) {
             return route.clone();
         }
         let mut routes = self.routes.write();
         let full = routes.values().map(HashMap::len).sum::<usize>() >= ROUTES_MAX;
-        let pattern = if full { "" } else { pattern };
+        let pattern = if full { unmatched(grpc) } else { pattern };
         if let Some(route) = routes.get(method).and_then(|routes| routes.get(pattern)) {
             return route.clone();
         }
         let labels = RouteLabels {
             method: if grpc { "gRPC".to_owned() } else { method.to_string() },
-            route: if grpc && !full { pattern.into() } else { route_name(pattern).into() },
+            route: if grpc { pattern.into() } else { route_name(pattern).into() },
         };
         let route = Arc::new(Route {
             inflight: self.inflight.get_or_create_owned(&labels),
@@ -199,9 +203,34 @@ fn grpc_code_name(code: i32) -> &'static str {
     usize::try_from(code).ok().and_then(|index| NAMES.get(index)).unwrap_or(&"Unknown")
 }
 
+/// Methods are labels too: those that a client made up share one.
+fn bounded(method: &Method) -> &Method {
+    static OTHER: LazyLock<Method> =
+        LazyLock::new(|| Method::from_bytes(b"OTHER").expect("upper case letters are a method"));
+    let known = matches!(
+        *method,
+        Method::GET
+            | Method::POST
+            | Method::PUT
+            | Method::DELETE
+            | Method::HEAD
+            | Method::OPTIONS
+            | Method::PATCH
+            | Method::CONNECT
+            | Method::TRACE
+    );
+    if known { method } else { &OTHER }
+}
+
+/// The pattern of requests that no route takes: not one of a path, and not the same for both kinds of requests.
+fn unmatched(grpc: bool) -> &'static str {
+    if grpc { "other" } else { "" }
+}
+
 /// `/api/v1/label/{name}/values` becomes `api_v1_label_name_values`; no pattern is `other`.
 fn route_name(pattern: &str) -> String {
-    let bare: String = pattern.trim_start_matches('/').chars().filter(|character| !"{}*".contains(*character)).collect();
+    let bare: String =
+        pattern.trim_start_matches('/').chars().filter(|character| !"{}*".contains(*character)).collect();
     match bare.as_str() {
         "" if pattern.is_empty() => "other".to_owned(),
         "" => "root".to_owned(),
@@ -214,12 +243,20 @@ fn route_name(pattern: &str) -> String {
 pub struct RequestObserver {
     metrics: Arc<RequestMetrics>,
     clock: SharedClock,
+    log_at_info: bool,
 }
 
 impl RequestObserver {
     /// An observer; `clock` measures durations.
     pub fn new(metrics: Arc<RequestMetrics>, clock: SharedClock) -> Self {
-        Self { metrics, clock }
+        Self { metrics, clock, log_at_info: false }
+    }
+
+    /// Logs requests that did not fail at level info instead of debug.
+    #[must_use]
+    pub fn with_log_at_info(mut self, log_at_info: bool) -> Self {
+        self.log_at_info = log_at_info;
+        self
     }
 
     /// Wraps all routes of a router and its fallback. To be called last, so that it sees all that happens inside.
@@ -234,7 +271,7 @@ async fn observe(State(observer): State<RequestObserver>, request: Request, next
     let pattern = match matched {
         Some(_) if grpc => request.uri().path(),
         Some(path) => path.as_str(),
-        None => "",
+        None => unmatched(grpc),
     };
     let route = observer.metrics.route(request.method(), pattern, grpc);
     if let Some(size) = request.body().size_hint().exact() {
@@ -256,7 +293,7 @@ async fn observe(State(observer): State<RequestObserver>, request: Request, next
         chain: None,
         response_bytes: 0,
     };
-    let response = next.run(request).await;
+    let response = run_caught(next, request, grpc).await;
     watch.chain = response.extensions().get::<FailureChain>().cloned();
     if grpc {
         // A code in the headers is final; otherwise it comes with the trailers.
@@ -267,6 +304,24 @@ async fn observe(State(observer): State<RequestObserver>, request: Request, next
         watch.outcome.status = StatusLabel::Http(response.status().as_u16());
     }
     response.map(|body| Body::new(WatchedBody { body, watch }))
+}
+
+/// Runs the handler; if it panics, this request fails and no other.
+async fn run_caught(next: Next, request: Request, grpc: bool) -> Response {
+    let mut handler = pin!(next.run(request));
+    let polled =
+        std::future::poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(context))) {
+            Ok(polled) => polled.map(Some),
+            Err(_) => Poll::Ready(None),
+        });
+    match polled.await {
+        Some(response) => response,
+        // What it said stands in the log, where the process's panic hook has put it.
+        None => {
+            let error = Error::internal("the request failed because of a bug in norn");
+            if grpc { errors::grpc::to_status(&error).into_http() } else { errors::plain_error(&error) }
+        }
+    }
 }
 
 fn grpc_code(headers: &HeaderMap) -> Option<i32> {
@@ -310,12 +365,23 @@ impl Drop for Watch {
 
 impl Watch {
     fn log(&self, duration: Duration) {
+        let failed = self.outcome.status.is_failure();
+        let wanted = match (failed, self.observer.log_at_info) {
+            (true, _) => tracing::enabled!(Level::WARN),
+            (false, true) => tracing::enabled!(Level::INFO),
+            (false, false) => tracing::enabled!(Level::DEBUG),
+        };
+        if !wanted {
+            return;
+        }
         let RequestLine { method, path, tenant } = &self.line;
         let (route, status) = (&*self.route.name, self.outcome.status.text());
         let duration_ms = duration.as_secs_f64() * 1000.0;
         let err = self.chain.as_ref().map(|chain| &*chain.0);
-        if self.outcome.status.is_failure() {
+        if failed {
             tracing::warn!(%method, path, route, user = tenant, status, duration_ms, err, "request failed");
+        } else if self.observer.log_at_info {
+            tracing::info!(%method, path, route, user = tenant, status, duration_ms, err, "request");
         } else {
             tracing::debug!(%method, path, route, user = tenant, status, duration_ms, err, "request");
         }
@@ -359,7 +425,82 @@ impl HttpBody for WatchedBody {
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::get;
+    use norn_base::ErrorKind;
+    use norn_base::clock::ManualClock;
+    use tower::ServiceExt;
+
     use super::*;
+    use crate::errors::HttpError;
+    use crate::logging::tests::Lines;
+
+    /// Sends one request through `router` and drops the answer.
+    async fn send(router: &Router, path: &str) {
+        let request = Request::get(path).header(ORG_ID, "team-a").body(Body::empty()).unwrap();
+        router.clone().oneshot(request).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn failed_requests_are_logged_with_their_causes() {
+        let lines = Lines::default();
+        let _guard = lines.collect();
+        let clock = ManualClock::at(0);
+        let of_handler = clock.clone();
+        let broken = move || async move {
+            of_handler.advance(Duration::from_millis(1500));
+            let error = Error::new(ErrorKind::Unavailable, "no ingester").with_source("connection refused");
+            Err::<(), _>(HttpError(error))
+        };
+        let registry = MetricsRegistry::default();
+        let observer = RequestObserver::new(RequestMetrics::register(&registry), clock);
+        let routes = Router::new().route("/api/{name}", get(broken)).route("/fine", get(|| async { "fine" }));
+        let router = observer.wrap(routes);
+        send(&router, "/api/x").await;
+        send(&router, "/fine").await;
+        let text = lines.text();
+        let (_, line) = text.split_once("level=").unwrap();
+        assert_eq!(
+            line,
+            "warn msg=\"request failed\" method=GET path=/api/x route=api_name user=team-a status=503 \
+             duration_ms=1500 err=\"no ingester: connection refused\"\n"
+        );
+        let labels = "{method=\"GET\",route=\"api_name\",status_code=\"503\",ws=\"false\"}";
+        let sum = format!("cortex_request_duration_seconds_sum{labels} 1.5\n");
+        assert!(registry.prometheus_text(&[]).contains(&sum));
+    }
+
+    #[test]
+    fn routes_are_bounded() {
+        let metrics = RequestMetrics::register(&MetricsRegistry::default());
+        for number in 0..2 * ROUTES_MAX {
+            metrics.route(&Method::POST, &format!("/service.Name/{number}"), true);
+        }
+        assert_eq!(&*metrics.route(&Method::POST, "/service.Name/late", true).name, "other");
+        assert_eq!(&*metrics.route(&Method::GET, "/late", false).name, "other");
+        assert_eq!(&*metrics.route(&Method::POST, "/service.Name/7", true).name, "/service.Name/7");
+        for number in 0..5 {
+            let method = Method::from_bytes(format!("MADEUP{number}").as_bytes()).unwrap();
+            assert_eq!(metrics.route(&method, "", false).method, "OTHER");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_fails_only_its_own_request() {
+        let broken = get(|| async {
+            if std::hint::black_box(true) {
+                panic!("expected by this test")
+            }
+        });
+        let registry = MetricsRegistry::default();
+        let observer = RequestObserver::new(RequestMetrics::register(&registry), ManualClock::at(0));
+        let router = observer.wrap(Router::new().route("/", broken));
+        for _ in 0..2 {
+            send(&router, "/").await;
+        }
+        let series =
+            "cortex_request_duration_seconds_count{method=\"GET\",route=\"root\",status_code=\"500\",ws=\"false\"} 2\n";
+        assert!(registry.prometheus_text(&[]).contains(series));
+    }
 
     #[test]
     fn routes_are_named_after_their_patterns() {

@@ -81,3 +81,27 @@ fn the_process_reports_itself() {
     assert!(value("process_start_time_seconds").is_some_and(|seconds| seconds > 1.6e9));
     assert!(value("process_cpu_seconds_total").is_some_and(|seconds| seconds >= 0.0));
 }
+
+#[test]
+fn resources_report_themselves() {
+    let registry = MetricsRegistry::default();
+    let budget = norn_base::memory::MemoryBudget::new("bodies", 100);
+    budget.acquire(30).unwrap();
+    budget.acquire(80).unwrap_err();
+    let pool = norn_base::pool::ComputePool::start(2, 8).unwrap();
+    registry.register_collector(Box::new(ResourceCollector { budgets: vec![budget], pool }));
+    let version = prometheus_client::metrics::info::Info::new(vec![("version", "1.2.3")]);
+    registry.register("cortex_build", "Build", version);
+    let text = registry.prometheus_text(&[]);
+    for line in [
+        "norn_memory_used_bytes{owner=\"bodies\"} 30.0",
+        "norn_memory_limit_bytes{owner=\"bodies\"} 100.0",
+        "norn_memory_refused_total{owner=\"bodies\"} 1",
+        "norn_compute_threads 2.0",
+        "norn_compute_panicked_tasks_total 0",
+        "# TYPE cortex_build_info gauge",
+        "cortex_build_info{version=\"1.2.3\"} 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+}

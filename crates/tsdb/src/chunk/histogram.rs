@@ -31,7 +31,7 @@ mod appender;
 mod decoder;
 
 pub use appender::HistogramAppender;
-pub use decoder::HistogramDecoder;
+pub use decoder::{HistogramDecoder, to_float};
 pub use native::NativeHistogram;
 
 /// Bytes before the stream of bits.

@@ -8,7 +8,7 @@
 
 use hashbrown::{HashMap, HashTable};
 use norn_model::Labels;
-use norn_model::labels::{LabelsRef, METRIC_NAME, push_pair};
+use norn_model::labels::{LabelsRef, METRIC_NAME};
 use norn_model::select::Projection;
 use smallvec::SmallVec;
 
@@ -204,24 +204,36 @@ impl Index {
         self.names.iter().filter(used).map(|name| &*name.text)
     }
 
+    /// The pairs of a series in the order of their names; none where there is no such series.
+    pub(crate) fn pairs_of(&self, reference: SeriesRef) -> &[PairId] {
+        self.series.get(reference as usize).map_or(&[], |pairs| pairs)
+    }
+
+    /// Name and value of a pair, whose number is the index of [`Index::pair_ranks`].
+    pub(crate) fn pair(&self, pair: usize) -> (&str, &str) {
+        let pair = &self.pairs[pair];
+        (&self.names[pair.name as usize].text, &pair.value)
+    }
+
+    /// The place of each pair among all pairs, sorted by name and value.
+    pub(crate) fn pair_ranks(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.pairs.len() as u32).collect();
+        order.sort_unstable_by(|left, right| self.pair(*left as usize).cmp(&self.pair(*right as usize)));
+        let mut ranks = vec![0; order.len()];
+        for (rank, pair) in order.into_iter().enumerate() {
+            ranks[pair as usize] = rank as u32;
+        }
+        ranks
+    }
+
     /// The labels of a series, ascending by name; nothing where there is no such series.
     pub(crate) fn labels_of(&self, reference: SeriesRef) -> impl Iterator<Item = (&str, &str)> {
-        let pairs = self.series.get(reference as usize).map_or(&[] as &[PairId], |pairs| pairs);
-        pairs.iter().map(|id| {
-            let pair = &self.pairs[*id as usize];
-            (&*self.names[pair.name as usize].text, &*pair.value)
-        })
+        self.pairs_of(reference).iter().map(|pair| self.pair(*pair as usize))
     }
 
     /// The labels of a series that a projection wants, as a label set. `buffer` is scratch space.
     pub(crate) fn label_set(&self, reference: SeriesRef, projection: &Projection, buffer: &mut Vec<u8>) -> Labels {
-        buffer.clear();
-        for (name, value) in self.labels_of(reference) {
-            if projection.wants(name) {
-                push_pair(buffer, name, value);
-            }
-        }
-        Labels::from_encoded(buffer).expect("the labels of a series are a label set, and so is a part of them")
+        Labels::from_sorted_pairs(self.labels_of(reference).filter(|pair| projection.wants(pair.0)), buffer)
     }
 
     /// Bytes of memory, roughly.
@@ -243,13 +255,19 @@ fn value_hash(hasher: &foldhash::quality::FixedState, value: &str) -> u64 {
     std::hash::BuildHasher::hash_one(hasher, value)
 }
 
-/// Merges new references, ascending, into a sorted list. Mostly they belong at its end.
+/// Merges new references, ascending, into a sorted list. Mostly they belong near its end.
 fn merge_into(list: &mut SmallVec<[SeriesRef; 4]>, new: &[(PairId, SeriesRef)]) {
-    let old_len = list.len();
-    list.extend(new.iter().map(|row| row.1));
-    let sorted = list.get(old_len.wrapping_sub(1)).is_none_or(|last| *last < new[0].1);
-    if !sorted {
-        // The standard library's stable sort merges two ascending runs in one pass.
+    const FEW: usize = 16;
+    if list.last().is_none_or(|last| *last < new[0].1) {
+        list.extend(new.iter().map(|row| row.1));
+    } else if new.len() <= FEW {
+        for (_, reference) in new {
+            let place = list.partition_point(|other| other < reference);
+            list.insert(place, *reference);
+        }
+    } else {
+        list.extend(new.iter().map(|row| row.1));
+        // The standard library's stable sort finds the two ascending runs and merges them in one pass.
         list.sort();
     }
 }

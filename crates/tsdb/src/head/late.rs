@@ -5,10 +5,13 @@
 //! other chunk of the series before late ones, earlier late chunks before later ones.
 
 use norn_model::write::WriteHistogram;
+use norn_model::{FloatHistogram, Histogram};
 
 use super::series::{HeadChunk, Value};
-use crate::chunk::{Encoding, HistogramAppender, XorAppender};
+use crate::chunk::{ChunkError, Encoding, HistogramAppender, HistogramDecoder, XorAppender, XorDecoder};
 
+/// Samples in a chunk of a block of late samples.
+const MERGED_SAMPLES: usize = 120;
 /// Late samples that are kept sorted before they become chunks.
 const OPEN_MAX: usize = 32;
 
@@ -22,7 +25,7 @@ pub(crate) struct LateSamples {
 }
 
 #[derive(Debug, Clone)]
-enum LateValue {
+pub(crate) enum LateValue {
     Float(f64),
     Histogram(Box<WriteHistogram>),
 }
@@ -65,6 +68,12 @@ impl LateSamples {
         encode(&self.open, chunks);
     }
 
+    /// Whether a sample may lie inside `start_ms..=end_ms`, as far as the chunks' bounds tell.
+    pub(crate) fn overlaps(&self, start_ms: i64, end_ms: i64) -> bool {
+        self.closed.iter().any(|chunk| chunk.min_ms <= end_ms && chunk.max_ms >= start_ms)
+            || self.open.iter().any(|sample| (start_ms..=end_ms).contains(&sample.0))
+    }
+
     /// Drops the first chunks, which a block has.
     pub(crate) fn drop_first(&mut self, count: usize) {
         self.closed.drain(..count.min(self.closed.len()));
@@ -80,6 +89,55 @@ impl LateSamples {
         let closed: usize = self.closed.iter().map(|chunk| size_of::<HeadChunk>() + chunk.data.len()).sum();
         closed + self.open.capacity() * size_of::<(i64, LateValue)>()
     }
+}
+
+/// Late chunks of one series, in the order in which they arrived, as chunks that ascend without overlap: all samples
+/// inside `start_ms..=end_ms`, of each time the first.
+///
+/// Histograms with integer counts stay such.
+pub(crate) fn merge_late(chunks: &[HeadChunk], start_ms: i64, end_ms: i64) -> Result<Vec<HeadChunk>, ChunkError> {
+    let mut samples: Vec<(i64, LateValue)> = Vec::new();
+    for chunk in chunks {
+        decode(chunk, |timestamp_ms, value| {
+            if (start_ms..=end_ms).contains(&timestamp_ms) {
+                samples.push((timestamp_ms, value));
+            }
+        })?;
+    }
+    // The sort is stable: of equal times the first arrived stays first.
+    samples.sort_by_key(|sample| sample.0);
+    samples.dedup_by_key(|sample| sample.0);
+    let mut merged = Vec::new();
+    for part in samples.chunks(MERGED_SAMPLES) {
+        encode(part, &mut merged);
+    }
+    Ok(merged)
+}
+
+fn decode(chunk: &HeadChunk, mut visit: impl FnMut(i64, LateValue)) -> Result<(), ChunkError> {
+    match chunk.encoding {
+        Encoding::Xor => {
+            let mut decoder = XorDecoder::new(&chunk.data)?;
+            while let Some((timestamp_ms, value)) = decoder.next_sample()? {
+                visit(timestamp_ms, LateValue::Float(value));
+            }
+        }
+        Encoding::Histogram => {
+            let mut decoder = HistogramDecoder::<Histogram>::new(&chunk.data)?;
+            while decoder.advance()? {
+                let histogram = Box::new(WriteHistogram::Integer(decoder.histogram()));
+                visit(decoder.timestamp_ms(), LateValue::Histogram(histogram));
+            }
+        }
+        Encoding::FloatHistogram => {
+            let mut decoder = HistogramDecoder::<FloatHistogram>::new(&chunk.data)?;
+            while decoder.advance()? {
+                let histogram = Box::new(WriteHistogram::Float(decoder.histogram()));
+                visit(decoder.timestamp_ms(), LateValue::Histogram(histogram));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Encodes sorted samples: neighbours of one kind share a chunk.
@@ -121,7 +179,7 @@ fn kind(value: &LateValue) -> Encoding {
     }
 }
 
-fn encode_histograms<H: crate::chunk::NativeHistogram>(
+fn encode_histograms<H: crate::chunk::histogram::NativeHistogram>(
     run: &[(i64, LateValue)],
     chunks: &mut Vec<HeadChunk>,
     encoding: Encoding,

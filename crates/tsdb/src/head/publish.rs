@@ -1,7 +1,7 @@
 //! The second step of a batch: what is in the log becomes visible, or what is not is forgotten.
 
 use super::rejection::AppendOutcome;
-use super::series::State;
+use super::series::{State, Value};
 use super::shard::shard_of;
 use super::stage::{Rows, Staged};
 
@@ -34,7 +34,7 @@ impl Staged<'_> {
                 store.add(&self.batch.metadata[*index as usize], self.now_s);
             }
         }
-        if let (Some((min_ms, max_ms)), _) = bounds(&rows) {
+        if let Some((min_ms, max_ms)) = rows.bounds() {
             self.head.widen(min_ms, max_ms);
         }
         self.gate = None;
@@ -51,20 +51,29 @@ impl Staged<'_> {
             while from.series < to.series && shard_of(rows.series[from.series].reference) == number {
                 let series = shard.series_mut(rows.series[from.series].reference);
                 series.segment = segment as u32;
-                series.active_s = self.now_s;
                 from.series += 1;
             }
             while from.floats < to.floats && shard_at(rows.floats[from.floats].slot) == number {
                 let row = &rows.floats[from.floats];
                 let series = shard.series_mut(rows.series[row.slot as usize].reference);
-                series.append_float(&self.head.rules, row.timestamp_ms, row.value);
+                series.active_s = self.now_s;
+                if row.late {
+                    series.insert_late(row.timestamp_ms, Value::Float(row.value));
+                } else {
+                    series.append_float(&self.head.rules, row.timestamp_ms, row.value);
+                }
                 from.floats += 1;
             }
             while from.histograms < to.histograms && shard_at(rows.histograms[from.histograms].slot) == number {
                 let row = &rows.histograms[from.histograms];
                 let series = shard.series_mut(rows.series[row.slot as usize].reference);
                 let histogram = rows.histogram(self.batch, row);
-                series.append_histogram(&self.head.rules, row.timestamp_ms, histogram);
+                series.active_s = self.now_s;
+                if row.late {
+                    series.insert_late(row.timestamp_ms, Value::Histogram(histogram));
+                } else {
+                    series.append_histogram(&self.head.rules, row.timestamp_ms, histogram);
+                }
                 from.histograms += 1;
             }
         }
@@ -103,22 +112,6 @@ impl Staged<'_> {
             store.add(row.id, || series.labels.to_owned(), exemplar, self.exemplars_max);
         }
     }
-}
-
-/// The oldest and the newest sample of a batch.
-fn bounds(rows: &Rows) -> (Option<(i64, i64)>, bool) {
-    let floats = rows.floats.iter().map(|row| (row.late, row.timestamp_ms));
-    let histograms = rows.histograms.iter().map(|row| (row.late, row.timestamp_ms));
-    let mut bounds: Option<(i64, i64)> = None;
-    let mut any_late = false;
-    for (late, timestamp_ms) in floats.chain(histograms) {
-        any_late |= late;
-        if !late {
-            let (min_ms, max_ms) = bounds.unwrap_or((timestamp_ms, timestamp_ms));
-            bounds = Some((min_ms.min(timestamp_ms), max_ms.max(timestamp_ms)));
-        }
-    }
-    (bounds, any_late)
 }
 
 impl Drop for Staged<'_> {

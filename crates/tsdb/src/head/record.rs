@@ -16,6 +16,7 @@ use super::rejection::check_histogram;
 pub(crate) const RECORD_BATCH: u8 = 1;
 pub(crate) const RECORD_CHECKPOINT_SERIES: u8 = 2;
 pub(crate) const RECORD_CHECKPOINT_HEAD: u8 = 3;
+pub(crate) const RECORD_TENANT_GONE: u8 = 4;
 
 const FLAG_FLOAT_COUNTS: u8 = 1;
 const FLAG_LATE: u8 = 2;

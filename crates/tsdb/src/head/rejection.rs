@@ -1,7 +1,7 @@
 //! What was not taken into the head, and why: one value per cause, from which the ingester words its answer.
 
 use norn_model::Labels;
-use norn_model::histogram::{HistogramError, Span};
+use norn_model::histogram::{Span, validate::HistogramError};
 use norn_model::write::WriteHistogram;
 
 /// Limits that apply to one append. They come with it because they may change at any time.

@@ -292,10 +292,10 @@ impl Series {
         self.rare.as_ref().map(|rare| &rare.late).filter(|late| !late.is_empty())
     }
 
-    /// Ends the open late samples and gives away all of them; readers find them in a block from now on.
-    pub(crate) fn take_late(&mut self, upto: usize) {
+    /// Drops the first late chunks, which a block has.
+    pub(crate) fn drop_late(&mut self, count: usize) {
         if let Some(rare) = &mut self.rare {
-            rare.late.drop_first(upto);
+            rare.late.drop_first(count);
         }
     }
 

@@ -95,7 +95,7 @@ impl Shard {
         self.table.insert_unique(fingerprint, place, |place| {
             blocks[*place as usize / BLOCK_SERIES][*place as usize % BLOCK_SERIES].fingerprint
         });
-        reference(place, shard)
+        reference_at(place, shard)
     }
 
     /// Removes a series; its place will be given to another one.
@@ -111,11 +111,20 @@ impl Shard {
         self.free.push(place);
     }
 
-    /// All series with their references, in the order of their places, from the `from`th place on.
+    /// All series with their references, in the order of their places.
     pub(crate) fn iter(&self, shard: usize) -> impl Iterator<Item = (SeriesRef, &Series)> {
         let all = self.blocks.iter().flatten().enumerate();
         all.filter(|(_, series)| series.state != State::Gone)
-            .map(move |(place, series)| (reference(place as u32, shard), series))
+            .map(move |(place, series)| (reference_at(place as u32, shard), series))
+    }
+
+    /// Hands out all series with their references.
+    pub(crate) fn for_each(&mut self, shard: usize, mut visit: impl FnMut(SeriesRef, &mut Series)) {
+        for (place, series) in self.blocks.iter_mut().flatten().enumerate() {
+            if series.state != State::Gone {
+                visit(reference_at(place as u32, shard), series);
+            }
+        }
     }
 
     /// Bytes of memory behind the shard, roughly.
@@ -125,8 +134,9 @@ impl Shard {
     }
 }
 
+/// The reference of a place in a shard.
 #[inline]
-fn reference(place: u32, shard: usize) -> SeriesRef {
+pub(crate) fn reference_at(place: u32, shard: usize) -> SeriesRef {
     place << SHARD_BITS | shard as u32
 }
 

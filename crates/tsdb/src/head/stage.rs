@@ -22,8 +22,8 @@ use super::exemplars::ExemplarVerdict;
 use super::publish::Part;
 use super::record::{RowBase, Writer};
 use super::rejection::{AppendOutcome, HeadLimits, Reason, check_histogram};
-use super::series::{Series, SeriesRef, Value};
-use super::shard::{SHARDS, Shard, shard_of, shard_of_hash};
+use super::series::{Series, SeriesRef, State, Value};
+use super::shard::{SHARDS, Shard, reference_at, shard_of, shard_of_hash};
 
 /// What a batch will bring, once the log has it.
 pub struct Staged<'a> {
@@ -70,6 +70,8 @@ pub(super) struct StagedSeries {
     segment: u32,
     /// The newest sample that it will have.
     pending_ms: i64,
+    /// Whether readers do not see it yet.
+    pub(super) unpublished: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -159,6 +161,16 @@ impl Rows {
         starts
     }
 
+    /// The oldest and the newest sample, late ones aside.
+    pub(super) fn bounds(&self) -> Option<(i64, i64)> {
+        let floats = self.floats.iter().filter(|row| !row.late).map(|row| row.timestamp_ms);
+        let histograms = self.histograms.iter().filter(|row| !row.late).map(|row| row.timestamp_ms);
+        floats.chain(histograms).fold(None, |bounds, timestamp_ms| {
+            let (min_ms, max_ms) = bounds.unwrap_or((timestamp_ms, timestamp_ms));
+            Some((min_ms.min(timestamp_ms), max_ms.max(timestamp_ms)))
+        })
+    }
+
     pub(super) fn histogram<'a>(&'a self, batch: &'a WriteBatch, row: &HistogramRow) -> &'a WriteHistogram {
         match row.source {
             HistogramSource::Batch { entry, index } => {
@@ -236,7 +248,7 @@ impl Stager<'_> {
                 let series = self.batch.series(entry as usize);
                 let fingerprint = self.head.fingerprint(series.labels);
                 match shard.find(series.hash, fingerprint) {
-                    Some(place) => found.push((super::shard::reference_of(place, shard_number), entry)),
+                    Some(place) => found.push((reference_at(place, shard_number), entry)),
                     None => self.rows.missing.push(entry),
                 }
             }
@@ -355,7 +367,8 @@ impl Stager<'_> {
             series.slot = self.rows.series.len() as u32;
             let pending_ms = series.last_ms();
             let (id, segment) = (series.id, series.segment);
-            self.rows.series.push(StagedSeries { reference, entry, id, segment, pending_ms });
+            let unpublished = series.state == State::Staged;
+            self.rows.series.push(StagedSeries { reference, entry, id, segment, pending_ms, unpublished });
         }
         series.slot
     }
@@ -593,24 +606,21 @@ impl Staged<'_> {
         &self.outcome
     }
 
+    /// Ends a batch that has nothing for the log.
+    pub fn finish(mut self) -> AppendOutcome {
+        debug_assert!(self.is_empty());
+        std::mem::take(&mut self.outcome)
+    }
+
     /// Whether there is nothing for the log.
     pub fn is_empty(&self) -> bool {
         let rows = &self.rows;
         rows.floats.is_empty() && rows.histograms.is_empty() && rows.exemplars.is_empty() && rows.metadata.is_empty()
     }
 
-    /// The newest and the oldest sample that is taken, late ones aside; and whether there are late ones.
-    pub fn time_bounds(&self) -> (Option<(i64, i64)>, bool) {
-        let floats = self.rows.floats.iter().map(|row| (row.late, row.timestamp_ms));
-        let histograms = self.rows.histograms.iter().map(|row| (row.late, row.timestamp_ms));
-        let mut bounds: Option<(i64, i64)> = None;
-        let mut late = false;
-        for (is_late, timestamp_ms) in floats.chain(histograms) {
-            late |= is_late;
-            let (min_ms, max_ms) = bounds.unwrap_or((timestamp_ms, timestamp_ms));
-            bounds = Some((min_ms.min(timestamp_ms), max_ms.max(timestamp_ms)));
-        }
-        (bounds, late)
+    /// The oldest and the newest sample that is taken, late ones aside, in milliseconds since the Unix epoch.
+    pub fn time_bounds(&self) -> Option<(i64, i64)> {
+        self.rows.bounds()
     }
 
     /// Appends the batch's record to `payload`, to be written to `segment` of the log.
@@ -624,10 +634,8 @@ impl Staged<'_> {
             writer.string(self.batch.series(series.entry as usize).labels.encoded());
         }
         for late in [false, true] {
-            let count = if late { self.outcome.late as usize } else { rows.floats.len() };
             let matching = |row: &&FloatRow| row.late == late;
-            // Nearly always there are no late rows, and no second pass.
-            let count = if self.outcome.late == 0 { count } else { rows.floats.iter().filter(matching).count() };
+            let count = rows.floats.iter().filter(matching).count();
             writer.count(count);
             if count == 0 {
                 continue;

@@ -6,7 +6,7 @@
 //! the first kind the search starts with all series.
 //!
 //! Cheap matchers come first: `=`, then patterns that only list values, then those for which all values of a label
-//! must be tried. One of the latter is put off where few series are left and the label has many values: it is then
+//! must be tried, or all that start with what the pattern starts with. One of the latter is put off where few series are left and the label has many values: it is then
 //! asked for each series, whose labels are read anyway.
 //!
 //! The work is done in steps, so that a caller never computes for long at a time.
@@ -22,9 +22,6 @@ use crate::postings::{SeriesSet, intersect, subtract};
 /// Values tried and ids read in one step; both together take some hundred microseconds at most.
 const STEP_VALUES: u32 = 2_000;
 const STEP_IDS: usize = 200_000;
-
-/// Trying a value costs about as much as looking at the labels of one series.
-const PUT_OFF_RATIO: usize = 1;
 
 /// A search for series, done in steps.
 #[derive(Debug)]
@@ -97,13 +94,13 @@ impl MatchingSeries {
                 return self.apply_values(index, matcher.name(), &values, keeps);
             }
         }
-        let few = self.found.as_ref().is_some_and(|found| {
-            found.len() * PUT_OFF_RATIO < index.value_count(matcher.name()) as usize
-        });
-        if few {
+        // Trying a value costs about as much as asking one series.
+        let values = index.value_count(matcher.name()) as usize;
+        if self.found.as_ref().is_some_and(|found| found.len() < values) {
             self.put_off.push(matcher);
         } else {
-            self.walk = Some(Walk { matcher, keeps, next: 0, set: SeriesSet::default() });
+            let next = index.first_value_from(matcher.name(), prefix(&matcher, keeps));
+            self.walk = Some(Walk { matcher, keeps, next, set: SeriesSet::default() });
         }
         Ok(())
     }
@@ -141,6 +138,7 @@ impl MatchingSeries {
 
     fn walk_on(&mut self, index: &IndexReader) -> Result<(), FileError> {
         let Some(walk) = &mut self.walk else { return Ok(()) };
+        let prefix = prefix(&walk.matcher, walk.keeps);
         let mut ids = 0;
         let end = walk.next.saturating_add(STEP_VALUES);
         let mut values = index.value_lists(walk.matcher.name(), walk.next);
@@ -148,7 +146,9 @@ impl MatchingSeries {
             if walk.next == end || ids >= STEP_IDS {
                 break false;
             }
-            let Some((value, offset)) = values.next() else { break true };
+            let Some((value, offset)) = values.next().filter(|(value, _)| value.starts_with(prefix)) else {
+                break true;
+            };
             walk.next += 1;
             if walk.matcher.matches(value) == walk.keeps {
                 index.read_list(offset, |id| {
@@ -184,12 +184,19 @@ fn cost(index: &IndexReader, matcher: &Matcher) -> (bool, bool, u32) {
 
 /// The values that a matcher names, where it only lists some: for `!=` and `!~` the ones that it excludes.
 pub(crate) fn literal_values(matcher: &Matcher) -> Option<Vec<&str>> {
-    match matcher.op() {
-        MatchOp::Equal | MatchOp::NotEqual => Some(vec![matcher.value()]),
-        MatchOp::Regex | MatchOp::NotRegex => {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-/: ,|=@%&~'\"<>!".contains(&byte);
-            matcher.value().bytes().all(plain).then(|| matcher.value().split('|').collect())
-        }
+    match matcher.regex() {
+        None => Some(vec![matcher.value()]),
+        Some(regex) => Some(regex.literal_alternatives()?.iter().map(String::as_str).collect()),
+    }
+}
+
+/// What all values start with that a walk looks for.
+fn prefix(matcher: &Matcher, keeps: bool) -> &str {
+    match (matcher.op(), matcher.regex()) {
+        // The values looked for are those that the pattern matches.
+        (MatchOp::Regex, Some(regex)) if keeps => regex.prefix(),
+        (MatchOp::NotRegex, Some(regex)) if !keeps => regex.prefix(),
+        _ => "",
     }
 }
 

@@ -118,9 +118,25 @@ impl OffsetTable {
         values
     }
 
+    /// The place of a name's first value that is not below `value`.
+    pub(super) fn first_value_from(&self, name: &str, value: &str) -> u32 {
+        if value.is_empty() {
+            return 0;
+        }
+        let Some(entries) = self.entries(name) else { return 0 };
+        let start = self.sample_before(entries, value);
+        start + self.values(name, start).take_while(|entry| entry.value < value).count() as u32
+    }
+
     /// Where the list of a pair lies.
     pub(super) fn find(&self, name: &str, value: &str) -> Option<u64> {
-        let entries = self.entries(name)?;
+        let start = self.sample_before(self.entries(name)?, value);
+        let mut candidates = self.values(name, start).take(SAMPLING as usize);
+        candidates.find(|entry| entry.value == value).map(|entry| entry.offset)
+    }
+
+    /// The last kept place whose value is not above `value`, or the first.
+    fn sample_before(&self, entries: &NameEntries, value: &str) -> u32 {
         let samples = entries.count.div_ceil(SAMPLING) as usize;
         let sampled = &self.sampled[entries.sampled_start..entries.sampled_start + samples];
         let value_at = |at: u32| {
@@ -128,9 +144,7 @@ impl OffsetTable {
             Some(entry.value)
         };
         let after = sampled.partition_point(|at| value_at(*at).is_some_and(|found| found <= value));
-        let start = u32::try_from(after.checked_sub(1)?).ok()? * SAMPLING;
-        let mut candidates = self.values(name, start).take(SAMPLING as usize);
-        candidates.find(|entry| entry.value == value).map(|entry| entry.offset)
+        after.saturating_sub(1) as u32 * SAMPLING
     }
 }
 

@@ -59,6 +59,11 @@ impl IndexReader {
         self.table.values(name, start).map(|entry| (entry.value, entry.offset))
     }
 
+    /// The place of a label's first value that is not below `value`.
+    pub(crate) fn first_value_from(&self, name: &str, value: &str) -> u32 {
+        self.table.first_value_from(name, value)
+    }
+
     /// Where the list of a pair lies.
     pub(crate) fn list_of(&self, name: &str, value: &str) -> Option<u64> {
         self.table.find(name, value)

@@ -7,13 +7,14 @@
 //! A reader keeps the place of every eighth string and walks over at most seven others; a writer finds the place of a
 //! string by hash, over the very bytes that it writes.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use std::hash::BuildHasher;
 
+use super::HASH_SEED;
 use crate::block::cursor::{Cursor, push_prefixed};
 use crate::block::file::{FileError, NamedSource, crc32c};
 
@@ -112,7 +113,7 @@ impl SymbolTable {
             section: vec![0; 4],
             starts: Vec::new(),
             by_hash: HashTable::new(),
-            hasher: FixedState::with_seed(0x006e_6f72_6e),
+            hasher: FixedState::with_seed(HASH_SEED),
         };
         table.push("");
         let mut previous = String::new();

@@ -35,8 +35,7 @@ impl Toc {
 
     /// The bytes at the end of an index. The label indices are no longer written; their entries repeat the postings'.
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        let parts =
-            [self.symbols, self.series, self.postings, self.postings_table, self.postings, self.postings_table];
+        let parts = [self.symbols, self.series, self.postings, self.postings_table, self.postings, self.postings_table];
         let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.to_be_bytes()).collect();
         let crc = crc32c(&bytes);
         bytes.extend_from_slice(&crc.to_be_bytes());

@@ -14,7 +14,7 @@ use super::offset_table::ENTRY_STRINGS;
 use super::series::{ChunkMeta, SeriesEntry};
 use super::symbols::{SymbolTable, SymbolsError};
 use super::toc::Toc;
-use super::{ALL_SERIES, HEADER_BYTES, MAGIC, SERIES_ALIGNMENT, VERSION};
+use super::{ALL_SERIES, HASH_SEED, HEADER_BYTES, MAGIC, SERIES_ALIGNMENT, VERSION};
 use crate::block::cursor::{push_prefixed, push_uvarint};
 use crate::block::file::{FileError, crc32c};
 
@@ -56,7 +56,7 @@ impl IndexWriter {
             position: 0,
             toc: Toc { symbols: HEADER_BYTES, ..Toc::default() },
             symbols,
-            lists: HashMap::with_hasher(FixedState::with_seed(0x006e_6f72_6e)),
+            lists: HashMap::with_hasher(FixedState::with_seed(HASH_SEED)),
             all: Vec::new(),
             last: Vec::new(),
             entry: SeriesEntry::default(),

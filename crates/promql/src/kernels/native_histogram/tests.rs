@@ -80,11 +80,15 @@ fn observations_of_nan_are_annotated() {
     let found = |q: f64| with_context(&[], |context| quantile(q, &histogram, context));
     let (value, texts) = found(0.4);
     assert!(nearly_equal(value, 2.0, 1e-14), "{value}");
-    let skewed = "PromQL info: input to histogram_quantile has NaN observations, result is skewed higher for metric name \"m\"";
+    let skewed =
+        "PromQL info: input to histogram_quantile has NaN observations, result is skewed higher for metric name \"m\"";
     assert_eq!(texts, [skewed]);
     let (value, texts) = found(0.9);
     assert!(value.is_nan());
-    assert_eq!(texts, ["PromQL info: input to histogram_quantile has NaN observations, result is NaN for metric name \"m\""]);
+    assert_eq!(
+        texts,
+        ["PromQL info: input to histogram_quantile has NaN observations, result is NaN for metric name \"m\""]
+    );
     let (value, texts) = with_context(&[], |context| fraction(f64::NEG_INFINITY, f64::INFINITY, &histogram, context));
     assert_eq!(value, 0.8);
     assert_eq!(texts.len(), 1);

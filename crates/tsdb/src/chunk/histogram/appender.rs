@@ -137,7 +137,8 @@ impl<H: NativeHistogram> HistogramAppender<H> {
         }
         let same_shape = histogram.schema() == self.layout.schema
             && histogram.zero_threshold() == self.layout.zero_threshold
-            && (histogram.schema() != CUSTOM_BUCKETS_SCHEMA || histogram.custom_values() == &*self.layout.custom_values);
+            && (histogram.schema() != CUSTOM_BUCKETS_SCHEMA
+                || histogram.custom_values() == &*self.layout.custom_values);
         let totals_fall = self.fields.count.total_falls(histogram.count())
             || self.fields.zero_count.total_falls(histogram.zero_count());
         if is_stale(self.fields.sum.value()) || !same_shape || (!gauge && totals_fall) {

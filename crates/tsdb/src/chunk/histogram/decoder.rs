@@ -170,3 +170,22 @@ impl From<XorReadError> for LayoutError {
         }
     }
 }
+
+/// An integer histogram with float counts: what a query sees of it.
+pub fn to_float(histogram: &Histogram) -> FloatHistogram {
+    let counts =
+        |deltas: &[i64]| IntField::counts_of(deltas.iter().copied()).into_iter().map(|count| count as f64).collect();
+    FloatHistogram {
+        reset_hint: histogram.reset_hint,
+        schema: histogram.schema,
+        zero_threshold: histogram.zero_threshold,
+        zero_count: histogram.zero_count as f64,
+        count: histogram.count as f64,
+        sum: histogram.sum,
+        positive_spans: histogram.positive_spans.clone(),
+        negative_spans: histogram.negative_spans.clone(),
+        positive_buckets: counts(&histogram.positive_deltas),
+        negative_buckets: counts(&histogram.negative_deltas),
+        custom_values: histogram.custom_values.clone(),
+    }
+}

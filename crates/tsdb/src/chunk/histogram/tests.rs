@@ -37,21 +37,7 @@ fn stale() -> Histogram {
 }
 
 fn float(histogram: &Histogram) -> FloatHistogram {
-    let counts =
-        |deltas: &[i64]| IntField::counts_of(deltas.iter().copied()).into_iter().map(|count| count as f64).collect();
-    FloatHistogram {
-        reset_hint: histogram.reset_hint,
-        schema: histogram.schema,
-        zero_threshold: histogram.zero_threshold,
-        zero_count: histogram.zero_count as f64,
-        count: histogram.count as f64,
-        sum: histogram.sum,
-        positive_spans: histogram.positive_spans.clone(),
-        negative_spans: histogram.negative_spans.clone(),
-        positive_buckets: counts(&histogram.positive_deltas),
-        negative_buckets: counts(&histogram.negative_deltas),
-        custom_values: histogram.custom_values.clone(),
-    }
+    to_float(histogram)
 }
 
 /// The chunks that the samples give, one minute apart.
@@ -144,7 +130,12 @@ fn unused_buckets_may_disappear_and_used_ones_are_a_reset() {
 #[test]
 fn gauges_fall_and_lose_buckets_within_a_chunk() {
     check(
-        &[gauge(&[(0, 2)], &[5, 6]), gauge(&[(1, 1), (2, 1)], &[1, 2]), gauge(&[(0, 1)], &[3]), counter(&[(0, 1)], &[4])],
+        &[
+            gauge(&[(0, 2)], &[5, 6]),
+            gauge(&[(1, 1), (2, 1)], &[1, 2]),
+            gauge(&[(0, 1)], &[3]),
+            counter(&[(0, 1)], &[4]),
+        ],
         &[
             &[
                 "[(0, 2), (2, 1)] [5.0, 6.0, 0.0] Gauge",

@@ -68,6 +68,9 @@ fn searches_find_what_the_matchers_say() {
     assert_eq!(check(&[(Regex, "code", "200|")]), (52, 0));
     assert_eq!(check(&[(NotRegex, "code", "200|")]), (100, 0));
     assert_eq!(check(&[(Regex, "pod", "pod-1.")]), (30, 0));
+    assert_eq!(check(&[(Regex, "pod", "pod-4.+")]), (30, 0));
+    assert_eq!(check(&[(Regex, "pod", "zzz.+")]), (0, 0));
+    assert_eq!(check(&[(NotRegex, "pod", "pod-4.+")]), (122, 0));
     assert_eq!(check(&[(Regex, "pod", ".*")]), (152, 0));
     assert_eq!(check(&[(Regex, "pod", ".+")]), (151, 0));
     assert_eq!(check(&[(NotRegex, "pod", "pod-[0-3].")]), (31, 0));

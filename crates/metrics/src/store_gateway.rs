@@ -1,0 +1,236 @@
+//! The store-gateway: serves the blocks in the bucket.
+//!
+//! It follows the bucket index of every tenant, so that nothing is listed while a query waits, and opens a block when
+//! the first query needs it. A block that cannot be opened is set aside and named, in the log and in the answers that
+//! miss it; the others go on answering. An index that was not renewed for long fails the query: it is better to say
+//! nothing than to leave out what came since.
+
+mod catalog;
+mod pages;
+mod source;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hashbrown::HashMap;
+use norn_base::clock::SharedClock;
+use norn_base::pool::ComputePool;
+use norn_base::{Error, ErrorKind, Result};
+use norn_bucket::SharedBucket;
+use norn_config::metrics::MetricsConfig;
+use norn_model::select::{SeriesRequest, SeriesSource, TimeRange};
+use norn_model::{Matcher, TenantId};
+use norn_tsdb::block::BlockReader;
+use parking_lot::RwLock;
+
+use crate::blocks::index::BucketIndex;
+use crate::blocks::tenants::tenants_in;
+use crate::reader::{FailedSource, LabelRequest, NameList, SeriesReader};
+use catalog::{Block, Catalog};
+
+pub use catalog::BlockState;
+
+/// How blocks are served. Times are milliseconds.
+#[derive(Debug, Clone)]
+pub struct StoreGatewaySettings {
+    /// A block is not queried any more once its deletion mark is older.
+    pub ignore_marked_after_ms: i64,
+    /// Blocks that start later than so long ago are left to the ingesters; 0 serves all.
+    pub ignore_within_ms: i64,
+    /// An index that was not renewed for longer fails queries; 0 never does.
+    pub index_stale_after_ms: i64,
+    /// A block that nobody asked for so long is closed.
+    pub idle_after: Duration,
+    /// Tenants to serve; empty is all.
+    pub enabled_tenants: BTreeSet<String>,
+    /// Tenants not to serve.
+    pub disabled_tenants: BTreeSet<String>,
+}
+
+impl StoreGatewaySettings {
+    /// What of the configuration concerns the store-gateway.
+    pub fn of(config: &MetricsConfig) -> Self {
+        let milliseconds = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        let store = &config.blocks_storage.bucket_store;
+        Self {
+            ignore_marked_after_ms: milliseconds(store.ignore_deletion_mark_while_querying_delay),
+            ignore_within_ms: milliseconds(store.ignore_blocks_within),
+            index_stale_after_ms: milliseconds(store.bucket_index.max_stale_period),
+            idle_after: store.index_header.lazy_loading_idle_timeout,
+            enabled_tenants: config.store_gateway.enabled_tenants.iter().cloned().collect(),
+            disabled_tenants: config.store_gateway.disabled_tenants.iter().cloned().collect(),
+        }
+    }
+}
+
+/// Serves blocks.
+pub struct StoreGateway {
+    bucket: SharedBucket,
+    tenants: RwLock<HashMap<TenantId, Arc<Catalog>>>,
+    settings: StoreGatewaySettings,
+    pool: ComputePool,
+    runtime: tokio::runtime::Handle,
+    clock: SharedClock,
+}
+
+impl StoreGateway {
+    /// A store-gateway that knows no block yet. To be called within the asynchronous runtime.
+    pub fn new(
+        bucket: SharedBucket,
+        settings: StoreGatewaySettings,
+        pool: ComputePool,
+        clock: SharedClock,
+    ) -> Arc<Self> {
+        let runtime = tokio::runtime::Handle::current();
+        Arc::new(Self { bucket, tenants: RwLock::default(), settings, pool, runtime, clock })
+    }
+
+    /// Takes in what the indexes of all tenants say now. A tenant whose index cannot be read keeps what was known of it.
+    pub async fn sync(&self) -> Result<()> {
+        let listed = tenants_in(&*self.bucket).await?;
+        let served: Vec<_> = listed.into_iter().filter(|tenant| self.serves(tenant)).collect();
+        for tenant in &served {
+            self.sync_tenant(tenant).await;
+        }
+        self.tenants.write().retain(|tenant, _| served.contains(tenant));
+        Ok(())
+    }
+
+    fn serves(&self, tenant: &TenantId) -> bool {
+        let enabled = &self.settings.enabled_tenants;
+        (enabled.is_empty() || enabled.contains(tenant.as_str()))
+            && !self.settings.disabled_tenants.contains(tenant.as_str())
+    }
+
+    async fn sync_tenant(&self, tenant: &TenantId) {
+        let before = self.catalog(tenant);
+        let bucket = self.bucket.scoped(tenant.as_str());
+        let now_ms = self.clock.now_ms();
+        let next = match BucketIndex::read(&*bucket).await {
+            Ok(Some(index)) => before.updated(&index, &self.settings, bucket, now_ms),
+            Ok(None) => Catalog::default(),
+            Err(error) => {
+                let error = Error::from(error);
+                tracing::error!(%tenant, error = %error.chain(), "bucket index cannot be read; known blocks are served");
+                before.failed(error.message().to_owned())
+            }
+        };
+        next.close_idle(self.clock.monotonic(), self.settings.idle_after);
+        self.tenants.write().insert(tenant.clone(), Arc::new(next));
+    }
+
+    fn catalog(&self, tenant: &TenantId) -> Arc<Catalog> {
+        self.tenants.read().get(tenant).cloned().unwrap_or_default()
+    }
+
+    /// Pages for operators.
+    pub fn admin_routes(self: &Arc<Self>) -> axum::Router {
+        pages::routes(self.clone())
+    }
+
+    /// Tenants that have an index, ascending.
+    pub fn tenants(&self) -> Vec<TenantId> {
+        let mut tenants: Vec<_> = self.tenants.read().keys().cloned().collect();
+        tenants.sort();
+        tenants
+    }
+
+    /// What is known of a tenant's blocks, by their ids.
+    pub fn blocks(&self, tenant: &TenantId) -> Vec<BlockState> {
+        self.catalog(tenant).states()
+    }
+
+    /// Blocks that may hold samples of a range and are to be queried.
+    fn blocks_for(&self, tenant: &TenantId, range: TimeRange) -> Result<Vec<Arc<Block>>> {
+        let catalog = self.catalog(tenant);
+        let now_ms = self.clock.now_ms();
+        let age_ms = now_ms - catalog.updated_ms();
+        let limit_ms = self.settings.index_stale_after_ms;
+        if !catalog.is_empty() && limit_ms > 0 && age_ms > limit_ms {
+            return Err(stale_index(catalog.updated_ms(), limit_ms));
+        }
+        Ok(catalog.blocks_for(range, now_ms, self.settings.ignore_marked_after_ms))
+    }
+
+    /// Opens blocks for a query. Those that cannot be opened are named in the warnings.
+    async fn open(&self, blocks: Vec<Arc<Block>>) -> (Vec<BlockReader>, Vec<String>) {
+        let used = self.clock.monotonic();
+        let mut readers = Vec::with_capacity(blocks.len());
+        let mut warnings = Vec::new();
+        for block in blocks {
+            match block.open(used, &self.runtime).await {
+                Ok(reader) => readers.push(reader),
+                Err(warning) => warnings.push(warning),
+            }
+        }
+        (readers, warnings)
+    }
+
+    async fn ask<F>(&self, tenant: &TenantId, request: LabelRequest, ask: F) -> Result<NameList>
+    where
+        F: Fn(&BlockReader, &[Matcher], TimeRange) -> Result<Vec<String>, norn_tsdb::block::FileError>
+            + Send
+            + Sync
+            + 'static,
+    {
+        let blocks = self.blocks_for(tenant, request.range)?;
+        let (readers, warnings) = self.open(blocks).await;
+        let names = self.pool.compute(move || ask_blocks(&readers, &request, &ask)).await??;
+        Ok(NameList { names, warnings })
+    }
+}
+
+fn ask_blocks<F>(readers: &[BlockReader], request: &LabelRequest, ask: &F) -> Result<Vec<String>>
+where
+    F: Fn(&BlockReader, &[Matcher], TimeRange) -> Result<Vec<String>, norn_tsdb::block::FileError>,
+{
+    let any = [Vec::new()];
+    let selectors = if request.selectors.is_empty() { &any[..] } else { &request.selectors };
+    let mut names = BTreeSet::new();
+    for reader in readers {
+        for matchers in selectors {
+            names.extend(ask(reader, matchers, request.range).map_err(damaged)?);
+        }
+    }
+    Ok(names.into_iter().collect())
+}
+
+fn damaged(error: norn_tsdb::block::FileError) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("a block cannot be read: {error}")).with_source(error)
+}
+
+fn stale_index(updated_ms: i64, limit_ms: i64) -> Error {
+    let id = "err-mimir-bucket-index-too-old";
+    let updated = norn_gotext::time::format_rfc3339(updated_ms);
+    let limit = norn_gotext::duration::format_go(limit_ms.saturating_mul(1_000_000));
+    let text = format!(
+        "the bucket index is too old. It was last updated at {updated}, which exceeds the maximum allowed staleness period \
+         of {limit} ({id})"
+    );
+    Error::internal(text).with_id(id)
+}
+
+#[async_trait]
+impl SeriesReader for Arc<StoreGateway> {
+    fn select(&self, tenant: &TenantId, request: SeriesRequest) -> Box<dyn SeriesSource> {
+        match self.blocks_for(tenant, request.range) {
+            Ok(blocks) => {
+                let gateway = self.clone();
+                let opening = async move { gateway.open(blocks).await };
+                Box::new(source::BlocksSource::new(Box::pin(opening), request))
+            }
+            Err(error) => Box::new(FailedSource::new(error)),
+        }
+    }
+
+    async fn label_names(&self, tenant: &TenantId, request: LabelRequest) -> Result<NameList> {
+        self.ask(tenant, request, BlockReader::label_names).await
+    }
+
+    async fn label_values(&self, tenant: &TenantId, name: &str, request: LabelRequest) -> Result<NameList> {
+        let name = name.to_owned();
+        self.ask(tenant, request, move |block, matchers, range| block.label_values(&name, matchers, range)).await
+    }
+}

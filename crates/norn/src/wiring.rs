@@ -1,0 +1,366 @@
+//! Builds the roles of a process and hands each the clients of those that it calls.
+//!
+//! Everything is built before anything starts, so that the server can answer from the first moment on; a role that has
+//! not started yet says so to its callers.
+
+mod memory;
+mod server;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use norn_base::clock::SharedClock;
+use norn_base::pool::ComputePool;
+use norn_base::random::SharedRandom;
+use norn_base::tasks::{Stop, Tasks};
+use norn_base::{Error, Result};
+use norn_bucket::{ObjectBucket, SharedBucket};
+use norn_config::environment::Environment;
+use norn_config::load::Loaded;
+use norn_config::metrics::StorageBackend;
+use norn_config::overrides::Overrides;
+use norn_metrics::compactor::{Compactor, CompactorSettings};
+use norn_metrics::distributor::client::WriteClient;
+use norn_metrics::distributor::ha::store::MemoryHaStore;
+use norn_metrics::distributor::metrics::DistributorMetrics;
+use norn_metrics::distributor::rules::{ReloadedRules, TenantRules};
+use norn_metrics::distributor::{Distributor, DistributorSettings};
+use norn_metrics::frontend::evaluator::Evaluator;
+use norn_metrics::frontend::{Frontend, FrontendSettings};
+use norn_metrics::ingester::{Ingester, IngesterSettings};
+use norn_metrics::querier::Querier;
+use norn_metrics::reader::{IngesterReader, SeriesReader};
+use norn_metrics::store_gateway::{StoreGateway, StoreGatewaySettings};
+use norn_model::TenantId;
+use norn_promql::parser::ParseOptions;
+use norn_promql::plan::EngineOptions;
+use norn_query::cache::ResultsCache;
+use norn_query::queue::{QueueLimits, TenantQueues};
+use norn_server::body::BodyReader;
+use norn_server::services::{Part, Running, ServicesView};
+use norn_server::telemetry::MetricsRegistry;
+
+/// How long background work of a role may take to notice that it is to stop.
+const TASK_STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Computations that may wait at once; beyond, work is refused.
+const COMPUTATIONS_MAX: usize = 10_000;
+
+/// Bytes of results of range queries that are kept in memory.
+const RESULTS_CACHE_BYTES: u64 = 128 << 20;
+
+/// All roles of this process, built and not started.
+pub(crate) struct Wiring {
+    shared: Arc<Shared>,
+}
+
+/// What the parts of the process share.
+struct Shared {
+    loaded: Loaded,
+    hostname: String,
+    clock: SharedClock,
+    random: SharedRandom,
+    registry: MetricsRegistry,
+    pool: ComputePool,
+    bodies: BodyReader,
+    overrides: Arc<Overrides>,
+    ingester: Arc<Ingester>,
+    store_gateway: Arc<StoreGateway>,
+    compactor: Arc<Compactor>,
+    distributor: Arc<Distributor>,
+    frontend: Arc<Frontend>,
+    services: OnceLock<ServicesView>,
+}
+
+impl Wiring {
+    /// Builds all roles. To be called within the asynchronous runtime.
+    pub(crate) fn new(
+        loaded: Loaded,
+        environment: &Environment,
+        clock: SharedClock,
+        random: SharedRandom,
+        registry: MetricsRegistry,
+    ) -> Result<Self> {
+        let pool = ComputePool::with_cores(COMPUTATIONS_MAX)?;
+        let budgets = memory::Budgets::of_process();
+        let overrides = Overrides::load(&loaded.settings)
+            .map_err(|error| Error::bad_request(format!("failed to load runtime config: {error}")).with_source(error))?;
+        let bucket = bucket(&loaded, random.clone())?;
+        let config = &loaded.metrics;
+        let ingester = Ingester::new(
+            IngesterSettings::of(config),
+            overrides.clone(),
+            bucket.clone(),
+            pool.clone(),
+            clock.clone(),
+            random.clone(),
+            &registry,
+        );
+        let store_gateway = StoreGateway::new(bucket.clone(), StoreGatewaySettings::of(config), pool.clone(), clock.clone());
+        let compactor = Compactor::new(
+            CompactorSettings::of(config),
+            overrides.clone(),
+            bucket,
+            pool.clone(),
+            clock.clone(),
+            random.clone(),
+            &registry,
+        );
+        let distributor = distributor(&loaded, &overrides, ingester.clone(), &clock, &random, &registry);
+        let readers: (Arc<dyn IngesterReader>, Arc<dyn SeriesReader>) =
+            (Arc::new(ingester.clone()), Arc::new(store_gateway.clone()));
+        let querier = Querier::new(readers.0, readers.1, clock.clone());
+        let frontend = frontend(&loaded, querier, &overrides, &pool, &budgets, &clock);
+        let bodies = BodyReader::new(budgets.receive, pool.clone());
+        let shared = Shared {
+            hostname: environment.hostname.clone(),
+            loaded,
+            clock,
+            random,
+            registry,
+            pool,
+            bodies,
+            overrides,
+            ingester,
+            store_gateway,
+            compactor,
+            distributor,
+            frontend,
+            services: OnceLock::new(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Tells the pages which parts the process has.
+    pub(crate) fn set_services(&self, view: ServicesView) {
+        self.shared.services.set(view).expect("a process has one set of services");
+    }
+
+    /// The listeners and their routes.
+    pub(crate) fn server(&self) -> Part {
+        let shared = self.shared.clone();
+        part(move |stop| async move { server::start(shared, stop).await })
+    }
+
+    /// Follows the files of the tenants' own limits.
+    pub(crate) fn runtime_config(&self) -> Part {
+        let shared = self.shared.clone();
+        part(move |_| async move {
+            let period = shared.loaded.metrics.runtime_config.period;
+            let overrides = shared.overrides.clone();
+            let reload = move || {
+                let overrides = overrides.clone();
+                async move {
+                    if let Err(error) = overrides.reload_if_changed() {
+                        tracing::error!(%error, "runtime config is not usable; the last good one stays in force");
+                    }
+                }
+            };
+            Ok(shared.looping("runtime-config", period, reload))
+        })
+    }
+
+    /// Heads, their log, and the blocks that are on their way to the bucket.
+    pub(crate) fn ingester(&self) -> Part {
+        let shared = self.shared.clone();
+        part(move |_| async move {
+            let ingester = shared.ingester.clone();
+            ingester.start().await?;
+            let tasks = Tasks::new();
+            ingester.spawn_loops(&tasks);
+            let readiness = ingester.clone();
+            let running = Running::new(move || async move {
+                report_late(tasks.stop(TASK_STOP_TIMEOUT).await);
+                ingester.stop().await
+            });
+            Ok(running.with_readiness(move || readiness.readiness()))
+        })
+    }
+
+    /// Follows the bucket.
+    pub(crate) fn store_gateway(&self) -> Part {
+        let shared = self.shared.clone();
+        part(move |_| async move {
+            let gateway = shared.store_gateway.clone();
+            gateway.sync().await?;
+            let period = shared.loaded.metrics.blocks_storage.bucket_store.sync_interval;
+            let sync = move || {
+                let gateway = gateway.clone();
+                async move {
+                    if let Err(error) = gateway.sync().await {
+                        tracing::error!(error = %error.chain(), "tenants of the bucket cannot be listed; known blocks are served");
+                    }
+                }
+            };
+            Ok(shared.looping("store-gateway", period, sync))
+        })
+    }
+
+    /// Compacts and cleans the bucket.
+    pub(crate) fn compactor(&self) -> Part {
+        let shared = self.shared.clone();
+        part(move |_| async move {
+            let tasks = Tasks::new();
+            shared.compactor.spawn_loops(&tasks);
+            Ok(Running::new(move || async move {
+                report_late(tasks.stop(TASK_STOP_TIMEOUT).await);
+                Ok(())
+            }))
+        })
+    }
+
+    /// Takes samples in; works as soon as the ingester does.
+    pub(crate) fn distributor(&self) -> Part {
+        part(|_| async { Ok(Running::passive()) })
+    }
+
+    /// Finds series; works as soon as those who hold them do.
+    pub(crate) fn querier(&self) -> Part {
+        part(|_| async { Ok(Running::passive()) })
+    }
+
+    /// The queue before the querier.
+    pub(crate) fn query_scheduler(&self) -> Part {
+        part(|_| async { Ok(Running::passive()) })
+    }
+
+    /// Takes queries.
+    pub(crate) fn query_frontend(&self) -> Part {
+        part(|_| async { Ok(Running::passive()) })
+    }
+
+    /// Stores the process's own metrics.
+    pub(crate) fn self_monitoring(&self) -> Part {
+        let shared = self.shared.clone();
+        part(move |_| async move {
+            // Whose data it would be is not known where each request names its tenant.
+            if shared.loaded.metrics.multitenancy_enabled {
+                return Ok(Running::passive());
+            }
+            let work = shared.clone();
+            let store = move || {
+                let shared = work.clone();
+                async move { crate::own_metrics::store(&shared.registry, &shared.distributor, &shared.no_auth_tenant(), &shared.hostname, &shared.clock).await }
+            };
+            Ok(shared.looping("self-monitoring", crate::own_metrics::INTERVAL, store))
+        })
+    }
+}
+
+impl Shared {
+    /// The tenant of requests without multi-tenancy.
+    fn no_auth_tenant(&self) -> TenantId {
+        TenantId::parse(&self.loaded.metrics.no_auth_tenant).unwrap_or_else(|_| TenantId::anonymous())
+    }
+
+    /// A part that does something again and again, from its start on.
+    fn looping<F, W>(&self, name: &'static str, period: Duration, work: F) -> Running
+    where
+        F: Fn() -> W + Send + Sync + 'static,
+        W: Future<Output = ()> + Send + 'static,
+    {
+        let tasks = Tasks::new();
+        tasks.spawn_until_stopped(name, async move {
+            let mut ticks = tokio::time::interval(period.max(Duration::from_millis(10)));
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                work().await;
+            }
+        });
+        Running::new(move || async move {
+            report_late(tasks.stop(TASK_STOP_TIMEOUT).await);
+            Ok(())
+        })
+    }
+}
+
+fn report_late(late: Vec<&'static str>) {
+    if !late.is_empty() {
+        tracing::warn!(tasks = late.join(", "), "background work did not stop in time and was ended");
+    }
+}
+
+/// A part without name and needs; the table of roles has those.
+fn part<F>(start: impl FnOnce(Stop) -> F + Send + 'static) -> Part
+where
+    F: Future<Output = Result<Running>> + Send + 'static,
+{
+    Part::new("", &[], move |context| start(context.shutdown))
+}
+
+fn bucket(loaded: &Loaded, random: SharedRandom) -> Result<SharedBucket> {
+    let storage = &loaded.metrics.blocks_storage;
+    match storage.backend {
+        StorageBackend::Filesystem => {
+            let bucket = ObjectBucket::filesystem(&storage.filesystem.dir, random)?;
+            Ok(bucket.scoped(&storage.storage_prefix))
+        }
+        StorageBackend::S3 | StorageBackend::Gcs | StorageBackend::Azure | StorageBackend::Swift => {
+            let text = "blocks_storage.backend: this version stores blocks on the filesystem only; set it to filesystem, and \
+                        blocks_storage.filesystem.dir to a folder";
+            Err(Error::bad_request(text))
+        }
+    }
+}
+
+fn distributor(
+    loaded: &Loaded,
+    overrides: &Arc<Overrides>,
+    ingester: Arc<Ingester>,
+    clock: &SharedClock,
+    random: &SharedRandom,
+    registry: &MetricsRegistry,
+) -> Arc<Distributor> {
+    let config = &loaded.metrics.distributor;
+    let settings = DistributorSettings {
+        instance_id: random.next_u64(),
+        replication_factor: 1,
+        inflight_requests_max: config.instance_limits.max_inflight_push_requests,
+        inflight_bytes_max: config.instance_limits.max_inflight_push_requests_bytes,
+        ingestion_rate_max: config.instance_limits.max_ingestion_rate,
+        ha_enabled: config.ha_tracker.enable_ha_tracker,
+    };
+    let limits = overrides.clone();
+    let rules: Arc<dyn TenantRules> = Arc::new(ReloadedRules::new(move |tenant: &TenantId| limits.limits(tenant)));
+    let client: Arc<dyn WriteClient> = Arc::new(ingester);
+    let metrics = registry.with(DistributorMetrics::register);
+    let ha_store = Arc::new(MemoryHaStore::default());
+    Arc::new(Distributor::new(settings, rules, clock.clone(), random.clone(), ha_store, client, metrics))
+}
+
+fn frontend(
+    loaded: &Loaded,
+    querier: Querier,
+    overrides: &Arc<Overrides>,
+    pool: &ComputePool,
+    budgets: &memory::Budgets,
+    clock: &SharedClock,
+) -> Arc<Frontend> {
+    let config = &loaded.metrics;
+    let milliseconds = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    let engine = EngineOptions {
+        lookback_ms: milliseconds(config.querier.lookback_delta),
+        default_subquery_step_ms: milliseconds(config.querier.default_evaluation_interval),
+        samples_max: config.querier.max_samples,
+        parse: ParseOptions::all(),
+        ..EngineOptions::default()
+    };
+    let settings = FrontendSettings {
+        federation_enabled: config.tenant_federation.enabled,
+        federation_tenants_max: config.tenant_federation.max_tenants,
+        store_after_ms: milliseconds(config.querier.query_store_after),
+        split_interval_ms: milliseconds(config.frontend.split_queries_by_interval),
+        tries: config.frontend.max_retries.max(1),
+        log_slower_than: config.frontend.log_queries_longer_than,
+        engine,
+    };
+    let queues = TenantQueues::new(QueueLimits {
+        concurrent: config.querier.max_concurrent,
+        waiting_per_tenant: config.query_scheduler.max_outstanding_requests_per_tenant,
+    });
+    let timeout = config.querier.timeout;
+    let evaluator = Evaluator::new(querier, pool.clone(), queues, budgets.queries.clone(), clock.clone(), timeout);
+    let cache = config.frontend.cache_results.then(|| ResultsCache::new(RESULTS_CACHE_BYTES));
+    Arc::new(Frontend::new(Arc::new(evaluator), overrides.clone(), cache, clock.clone(), settings))
+}

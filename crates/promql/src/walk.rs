@@ -1,0 +1,112 @@
+//! Walks over the syntax tree, for those who look at a query without evaluating it.
+
+use norn_model::Matcher;
+
+use crate::tree::{AtModifier, Expr, ExprKind, VectorSelector};
+
+/// Calls `visit` for a node and all nodes below it, parents first. Cost: no recursion, whatever the tree's depth.
+pub fn visit<'a>(expr: &'a Expr, mut visit: impl FnMut(&'a Expr)) {
+    let mut pending = vec![expr];
+    while let Some(node) = pending.pop() {
+        visit(node);
+        match &node.kind {
+            ExprKind::Number(_)
+            | ExprKind::String(_)
+            | ExprKind::Vector(_)
+            | ExprKind::Matrix(_)
+            | ExprKind::Duration(_) => {}
+            ExprKind::Subquery(subquery) => pending.push(&subquery.expr),
+            ExprKind::Call(call) => pending.extend(call.arguments.iter().rev()),
+            ExprKind::Aggregate(aggregate) => {
+                pending.push(&aggregate.expr);
+                pending.extend(&aggregate.parameter);
+            }
+            ExprKind::Binary(binary) => pending.extend([&binary.right, &binary.left]),
+            ExprKind::Unary { expr, .. } => pending.push(expr),
+            ExprKind::Paren(inner) => pending.push(inner),
+        }
+    }
+}
+
+/// The selector of a node that is one.
+fn selector(node: &Expr) -> Option<&VectorSelector> {
+    match &node.kind {
+        ExprKind::Vector(selector) => Some(selector),
+        ExprKind::Matrix(matrix) => Some(&matrix.selector),
+        _ => None,
+    }
+}
+
+/// The matchers of every selector of a query, alternatives as selectors of their own.
+pub fn selectors(expr: &Expr) -> Vec<Vec<Matcher>> {
+    let mut found = Vec::new();
+    visit(expr, |node| {
+        if let Some(selector) = selector(node) {
+            if selector.alternatives.is_empty() {
+                found.push(selector.matchers.clone());
+            } else {
+                found.extend(selector.alternatives.iter().cloned());
+            }
+        }
+    });
+    found
+}
+
+/// Whether the result at a step depends on the range that was asked for: through `@ start()`, `@ end()`, or a duration
+/// that is computed from the range.
+pub fn depends_on_range(expr: &Expr) -> bool {
+    let mut depends = false;
+    visit(expr, |node| {
+        let at = match &node.kind {
+            ExprKind::Subquery(subquery) => subquery.at,
+            _ => selector(node).and_then(|selector| selector.at),
+        };
+        depends |= matches!(at, Some(AtModifier::Start | AtModifier::End)) || has_computed_duration(node);
+    });
+    depends
+}
+
+fn has_computed_duration(node: &Expr) -> bool {
+    use crate::tree::DurationValue::Expr as Computed;
+    match &node.kind {
+        ExprKind::Duration(_) => true,
+        ExprKind::Vector(selector) => matches!(selector.offset, Computed(_)),
+        ExprKind::Matrix(matrix) => {
+            matches!(matrix.range, Computed(_)) || matches!(matrix.selector.offset, Computed(_))
+        }
+        ExprKind::Subquery(subquery) => {
+            matches!(subquery.range, Computed(_))
+                || matches!(subquery.offset, Computed(_))
+                || matches!(subquery.step, Some(Computed(_)))
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parser::{ParseOptions, parse};
+
+    #[test]
+    fn selectors_are_found_everywhere() {
+        let check = |text: &str, expected: usize| {
+            let expr = parse(text, &ParseOptions::all()).unwrap();
+            assert_eq!(selectors(&expr).len(), expected, "{text}");
+        };
+        check("1 + 2", 0);
+        check("sum(rate(a[5m])) / on () -b > (c offset 5m)", 3);
+        check("max_over_time(topk(scalar(x), y)[1h:5m])", 2);
+    }
+
+    #[test]
+    fn queries_that_look_at_their_own_range_are_known() {
+        let check = |text: &str, expected: bool| {
+            assert_eq!(depends_on_range(&parse(text, &ParseOptions::all()).unwrap()), expected, "{text}");
+        };
+        check("rate(a[5m] offset 1m)", false);
+        check("a @ end()", true);
+        check("sum(a[1h:5m] @ start())", true);
+        check("rate(a[step()])", true);
+    }
+}

@@ -1,0 +1,58 @@
+//! Reading a tenant: head and blocks as one.
+
+use std::collections::BTreeSet;
+
+use norn_base::{Error, ErrorKind, Result};
+use norn_model::Matcher;
+use norn_model::select::{SeriesOrder, SeriesRequest, SeriesSource, SeriesStore, TimeRange};
+
+use super::merge::merge_sources;
+use super::tenant::{LocalBlock, Tenant};
+use crate::block::FileError;
+
+impl SeriesStore for Tenant {
+    fn select(&self, mut request: SeriesRequest) -> Box<dyn SeriesSource> {
+        // The lease comes before the look at the blocks: what is cut to a block after that look stays in the head.
+        let lease = self.head().lease(request.range.start_ms);
+        let snapshot = self.snapshot.load_full();
+        let blocks: Vec<_> = snapshot.blocks.iter().filter(|block| block.reader.range().overlaps(request.range)).collect();
+        if !blocks.is_empty() {
+            request.order = SeriesOrder::ByHash;
+        }
+        let from_ms = snapshot.floor_ms.unwrap_or(i64::MIN);
+        let mut sources: Vec<Box<dyn SeriesSource>> =
+            blocks.into_iter().map(|block| block.reader.select(request.clone())).collect();
+        sources.push(self.head().select(request, from_ms, lease));
+        merge_sources(sources)
+    }
+}
+
+impl Tenant {
+    /// The label names of the matching series, ascending. Series of the head and of blocks count whose time overlaps
+    /// `range` as a whole.
+    pub fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>> {
+        let head = if self.head().overlaps(range) { self.head().label_names(matchers) } else { Vec::new() };
+        self.union(head, |block| block.reader.label_names(matchers, range))
+    }
+
+    /// The values of a label among the matching series, ascending.
+    pub fn label_values(&self, name: &str, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>> {
+        let head = if self.head().overlaps(range) { self.head().label_values(name, matchers) } else { Vec::new() };
+        self.union(head, |block| block.reader.label_values(name, matchers, range))
+    }
+
+    fn union(
+        &self,
+        head: Vec<String>,
+        ask: impl Fn(&LocalBlock) -> std::result::Result<Vec<String>, FileError>,
+    ) -> Result<Vec<String>> {
+        let mut all: BTreeSet<String> = head.into_iter().collect();
+        for block in self.blocks() {
+            let answer = ask(&block).map_err(|error| {
+                Error::new(ErrorKind::Corrupt, "a local block of the ingester cannot be read").with_source(error)
+            })?;
+            all.extend(answer);
+        }
+        Ok(all.into_iter().collect())
+    }
+}

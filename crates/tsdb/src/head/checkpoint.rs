@@ -1,0 +1,105 @@
+//! A head as the records of a checkpoint.
+
+use std::io;
+use std::sync::atomic::Ordering;
+
+use norn_model::select::Projection;
+
+use super::Head;
+use super::record::{RECORD_BATCH, RECORD_CHECKPOINT_HEAD, RECORD_CHECKPOINT_SERIES, Writer};
+use super::series::{HeadChunk, SeriesRef, State};
+use super::shard::shard_of;
+
+/// Exemplars and metadata are put into records of about this size.
+const RECORD_BYTES: usize = 256 << 10;
+
+impl Head {
+    /// Hands out records, each a type and a payload, from which a replay makes this head again.
+    ///
+    /// What is published before the call is in them, what is published meanwhile may be. Cost: a walk over all series;
+    /// locks are held for one series at a time.
+    pub fn checkpoint(&self, mut write: impl FnMut(u8, &[u8]) -> io::Result<()>) -> io::Result<()> {
+        let mut payload = Vec::new();
+        let mut writer = Writer { bytes: &mut payload };
+        writer.varint(self.floor_ms());
+        writer.uvarint(self.next_id.load(Ordering::Acquire));
+        write(RECORD_CHECKPOINT_HEAD, &payload)?;
+        let mut chunks = Vec::new();
+        for reference in self.published() {
+            payload.clear();
+            if self.checkpoint_series(reference, &mut chunks, &mut payload) {
+                write(RECORD_CHECKPOINT_SERIES, &payload)?;
+            }
+        }
+        self.checkpoint_rest(write)
+    }
+
+    fn published(&self) -> Vec<SeriesRef> {
+        let mut all = Vec::new();
+        for (number, shard) in self.shards.iter().enumerate() {
+            let shard = shard.lock();
+            let published = shard.iter(number).filter(|(_, series)| series.state == State::Published);
+            all.extend(published.map(|(reference, _)| reference));
+        }
+        all
+    }
+
+    fn checkpoint_series(&self, reference: SeriesRef, chunks: &mut Vec<HeadChunk>, payload: &mut Vec<u8>) -> bool {
+        let index = self.index.read();
+        let shard = self.shards[shard_of(reference)].lock();
+        let Some(series) = shard.get(reference).filter(|series| series.state == State::Published) else {
+            return false;
+        };
+        let mut writer = Writer { bytes: payload };
+        writer.uvarint(series.id);
+        let labels = index.label_set(reference, &Projection::All, &mut Vec::new());
+        writer.string(labels.encoded());
+        writer.uvarint(u64::from(series.active_s));
+        chunks.clear();
+        series.collect_chunks(i64::MIN, i64::MAX, chunks);
+        write_chunks(&mut writer, chunks);
+        chunks.clear();
+        if let Some(late) = series.late() {
+            late.collect_chunks(i64::MIN, i64::MAX, chunks);
+        }
+        write_chunks(&mut writer, chunks);
+        true
+    }
+
+    /// Exemplars and metadata, in records of type batch. The series of exemplars are defined above.
+    fn checkpoint_rest(&self, mut write: impl FnMut(u8, &[u8]) -> io::Result<()>) -> io::Result<()> {
+        let exemplars: Vec<_> = self.exemplars.lock().all().map(|(id, exemplar)| (id, exemplar.clone())).collect();
+        let metadata = self.metadata(None);
+        let (mut exemplars, mut metadata) = (exemplars.into_iter().peekable(), metadata.into_iter().peekable());
+        while exemplars.peek().is_some() || metadata.peek().is_some() {
+            let mut rows = [(0, Vec::new()), (0, Vec::new())];
+            let [(exemplar_count, exemplar_rows), (metadata_count, metadata_rows)] = &mut rows;
+            while exemplar_rows.len() < RECORD_BYTES && let Some((id, exemplar)) = exemplars.next() {
+                Writer { bytes: exemplar_rows }.exemplar(id, &exemplar);
+                *exemplar_count += 1;
+            }
+            while metadata_rows.len() < RECORD_BYTES && let Some(metadata) = metadata.next() {
+                Writer { bytes: metadata_rows }.metadata(&metadata);
+                *metadata_count += 1;
+            }
+            // Definitions, floats, late floats and histograms are empty sections.
+            let mut payload = vec![0; 4];
+            for (count, bytes) in rows {
+                Writer { bytes: &mut payload }.count(count);
+                payload.extend_from_slice(&bytes);
+            }
+            write(RECORD_BATCH, &payload)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_chunks(writer: &mut Writer<'_>, chunks: &[HeadChunk]) {
+    writer.count(chunks.len());
+    for chunk in chunks {
+        writer.bytes.push(chunk.encoding.code());
+        writer.varint(chunk.min_ms);
+        writer.varint(chunk.max_ms);
+        writer.string(&chunk.data);
+    }
+}
