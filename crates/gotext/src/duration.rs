@@ -32,6 +32,14 @@ pub enum DurationError {
     /// Not of Prometheus' form.
     #[error("not a valid duration string: {}", quote(.0))]
     Invalid(String),
+    /// A unit that Prometheus does not know.
+    #[error("unknown unit {} in duration {}", quote(.unit), quote(.text))]
+    UnknownPrometheusUnit {
+        /// The unit.
+        unit: String,
+        /// The whole text.
+        text: String,
+    },
     /// More than 292 years.
     #[error("duration out of range")]
     OutOfRange,
@@ -66,14 +74,18 @@ pub fn parse_prometheus(text: &str) -> Result<i64, DurationError> {
     let mut rest = text;
     while !rest.is_empty() {
         let (digits, tail) = split_while(rest, |byte| byte.is_ascii_digit());
-        let (unit, tail) = split_while(tail, |byte| byte.is_ascii_alphabetic());
-        let (_, unit_ms) = units.find(|(name, _)| *name == unit).ok_or_else(invalid)?;
-        if digits.is_empty() {
+        let (unit, tail) = split_while(tail, |byte| !byte.is_ascii_digit());
+        let count: u64 = digits.parse().map_err(|_| invalid())?;
+        if unit.is_empty() {
             return Err(invalid());
         }
-        let count: i64 = digits.parse().map_err(|_| DurationError::OutOfRange)?;
-        total_ms = count
-            .checked_mul(*unit_ms)
+        if PROMETHEUS_UNITS.iter().all(|(name, _)| *name != unit) {
+            return Err(DurationError::UnknownPrometheusUnit { unit: unit.to_owned(), text: text.to_owned() });
+        }
+        let (_, unit_ms) = units.find(|(name, _)| *name == unit).ok_or_else(invalid)?;
+        total_ms = i64::try_from(count)
+            .ok()
+            .and_then(|count| count.checked_mul(*unit_ms))
             .and_then(|part_ms| total_ms.checked_add(part_ms))
             .filter(|total_ms| *total_ms <= MS_MAX)
             .ok_or(DurationError::OutOfRange)?;
@@ -236,12 +248,15 @@ mod tests {
         check("1", r#"not a valid duration string: "1""#);
         check("1m2h", r#"not a valid duration string: "1m2h""#);
         check("1m1m", r#"not a valid duration string: "1m1m""#);
-        check("1.5h", r#"not a valid duration string: "1.5h""#);
+        check("1.5h", r#"unknown unit "." in duration "1.5h""#);
         check("-1h", r#"not a valid duration string: "-1h""#);
         check("h", r#"not a valid duration string: "h""#);
-        check("1 h", r#"not a valid duration string: "1 h""#);
+        check("1 h", r#"unknown unit " h" in duration "1 h""#);
+        check("5y1hs", r#"unknown unit "hs" in duration "5y1hs""#);
+        check("1é", r#"unknown unit "é" in duration "1é""#);
         check("300y", "duration out of range");
-        check("99999999999999999999s", "duration out of range");
+        check("9999999999999999999s", "duration out of range");
+        check("99999999999999999999s", r#"not a valid duration string: "99999999999999999999s""#);
     }
 
     #[test]

@@ -16,9 +16,9 @@ use norn_base::clock::SharedClock;
 use norn_base::{Error, ErrorKind, Result};
 use norn_config::overrides::Overrides;
 use norn_model::Matcher;
-use norn_promql::parser::parse;
+use norn_promql::parser::{parse, parse_metric_selector};
 use norn_promql::plan::{EngineOptions, Query, QueryTime};
-use norn_promql::tree::{Expr, ExprKind};
+use norn_promql::tree::Expr;
 use norn_promql::value::QueryResult;
 use norn_query::cache::{Extent, Freshness, ResultsCache};
 use norn_query::dispatch::{DispatchLimits, run_parts};
@@ -121,13 +121,9 @@ impl Frontend {
         (request.range.start_ms <= request.range.end_ms).then_some(request)
     }
 
-    /// Parses a series selector, as in `match[]`.
-    pub fn parse_selector(&self, text: &str) -> Result<Vec<Matcher>> {
-        let expr = parse(text, &self.settings.engine.parse).map_err(|error| invalid("match[]", &error.to_string()))?;
-        match expr.kind {
-            ExprKind::Vector(selector) => Ok(selector.matchers),
-            _ => Err(invalid("match[]", "1:1: parse error: unexpected expression, want a series selector")),
-        }
+    /// Parses a series selector, as in `match[]`. The error is the reason alone.
+    pub fn parse_selector(&self, text: &str) -> Result<Vec<Matcher>, String> {
+        parse_metric_selector(text, &self.settings.engine.parse).map_err(|error| error.to_string())
     }
 
     /// The time by which "now" is meant.
@@ -168,7 +164,7 @@ impl Frontend {
         limits.check_length(time)?;
         blocked::check(&limits.blocked_queries, &expr, time)?;
         let Some(time) = limits.within_lookback(time, self.clock.now_ms()) else {
-            return Ok(results::empty(time));
+            return Ok(results::empty());
         };
         let options =
             EngineOptions { delayed_name_removal: limits.delayed_name_removal, ..self.settings.engine.clone() };
@@ -243,7 +239,10 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn plan(&self, time: QueryTime) -> Result<Query> {
-        Query::from_expr(self.expr, self.text, time, self.options.clone())
+        let planned = Query::from_expr(self.expr, self.text, time, self.options.clone());
+        planned.map_err(
+            |error| if error.kind() == ErrorKind::BadRequest { invalid("query", error.message()) } else { error },
+        )
     }
 
     /// Queries with one key have the same steps and the same results where their times overlap.

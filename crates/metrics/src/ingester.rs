@@ -23,6 +23,7 @@ use norn_config::limits::Limits;
 use norn_config::metrics::MetricsConfig;
 use norn_config::overrides::Overrides;
 use norn_model::TenantId;
+use norn_model::tenant::CLUSTER_FOLDER;
 use norn_model::write::WriteBatch;
 use norn_server::telemetry::MetricsRegistry;
 use norn_tsdb::database::{AppendError, Database, DatabaseSettings, OpenReport};
@@ -271,6 +272,9 @@ impl Ingester {
     }
 
     fn append(&self, tenant: &TenantId, batch: &WriteBatch) -> Result<()> {
+        if tenant.as_str() == CLUSTER_FOLDER {
+            return Err(Error::bad_request(format!("tenant ID {CLUSTER_FOLDER} is reserved and cannot be written")));
+        }
         let database = self.database()?;
         self.check_instance(database, tenant)?;
         let limits = self.overrides.limits(tenant);

@@ -6,10 +6,13 @@ use std::sync::Arc;
 /// The longest id, in bytes.
 pub const TENANT_ID_BYTES_MAX: usize = 150;
 
+/// A folder of the bucket that belongs to no tenant: an id that can be asked for, and never written.
+pub const CLUSTER_FOLDER: &str = "__mimir_cluster";
+
 /// The tenant of a server that runs without multi-tenancy.
 pub const ANONYMOUS: &str = "anonymous";
 
-/// A valid tenant id: 1 to 150 bytes of `[A-Za-z0-9!_.*'()-]`, neither `.` nor `..` nor a name that the bucket uses.
+/// A valid tenant id: 1 to 150 bytes of `[A-Za-z0-9!_.*'()-]`, neither `.` nor `..`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TenantId(Arc<str>);
 
@@ -30,8 +33,8 @@ pub enum TenantIdError {
         /// The first character at fault.
         character: char,
     },
-    /// `.`, `..` or a name with another meaning in the bucket.
-    #[error("tenant ID is '.' or '..' or '__mimir_cluster'")]
+    /// `.` or `..`, which are no names of folders.
+    #[error("tenant ID is '.' or '..'")]
     Reserved,
 }
 
@@ -48,7 +51,7 @@ impl TenantId {
         if id.len() > TENANT_ID_BYTES_MAX {
             return Err(TenantIdError::TooLong);
         }
-        if matches!(id, "." | ".." | "__mimir_cluster") {
+        if matches!(id, "." | "..") {
             return Err(TenantIdError::Reserved);
         }
         Ok(Self(id.into()))

@@ -302,7 +302,8 @@ mod tests {
             }
         }
         batch.retain_exemplars(|exemplar| exemplar.timestamp_ms > 1);
-        let times = |index| batch.series(index).exemplars.iter().map(|exemplar| exemplar.timestamp_ms).collect::<Vec<_>>();
+        let times =
+            |index| batch.series(index).exemplars.iter().map(|exemplar| exemplar.timestamp_ms).collect::<Vec<_>>();
         assert_eq!([times(0), times(1), times(2)], [vec![2], vec![], vec![3]]);
     }
 }

@@ -4,6 +4,9 @@ use std::path::Path;
 
 use norn_config::table::Dialect;
 
+/// Names of systems whose flags and files norn takes, when it is called by them or told so first.
+const DIALECTS: [&str; 3] = ["mimir", "loki", "tempo"];
+
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Invocation {
@@ -29,21 +32,22 @@ impl Invocation {
         let (called, rest) = arguments.split_first().map_or(("norn", &[][..]), |(first, rest)| (first.as_str(), rest));
         let called = Path::new(called).file_name().map_or("norn".into(), |name| name.to_string_lossy());
         let (word, rest) = match rest.split_first() {
-            Some((first, after)) if called == "norn" && !first.starts_with('-') => (first.as_str(), after),
-            _ => (called.as_ref(), rest),
+            _ if DIALECTS.contains(&called.as_ref()) => (called.as_ref(), rest),
+            Some((first, after)) if !first.starts_with('-') => (first.as_str(), after),
+            _ => ("norn", rest),
         };
         let arguments = rest.to_vec();
         match word {
             "config" => Self::Config(arguments),
             "promql" => Self::Promql(arguments),
             "mimir" => Self::Serve { dialect: Dialect::Mimir, arguments },
-            "loki" | "tempo" => {
-                Self::Later(format!("norn {word}: this version runs metrics only; logs and traces come with a later one"))
-            }
+            "loki" | "tempo" => Self::Later(format!(
+                "norn {word}: this version runs metrics only; logs and traces come with a later one"
+            )),
             "norn" => Self::Serve { dialect: Dialect::Norn, arguments },
-            // Any other name that somebody gave to the file.
-            name if name == called => Self::Serve { dialect: Dialect::Norn, arguments },
-            other => Self::Later(format!("norn {other}: there is no such command; use config, promql, mimir, or flags")),
+            other => {
+                Self::Later(format!("norn {other}: there is no such command; use config, promql, mimir, or flags"))
+            }
         }
     }
 }
@@ -69,6 +73,7 @@ mod tests {
         assert_eq!(of(&["norn", "mimir", "-version"]), serve(Dialect::Mimir, &["-version"]));
         assert_eq!(of(&["/bin/mimir", "-version"]), serve(Dialect::Mimir, &["-version"]));
         assert_eq!(of(&["norn-dev", "-target=all"]), serve(Dialect::Norn, &["-target=all"]));
+        assert_eq!(of(&["norn-dev", "mimir"]), serve(Dialect::Mimir, &[]));
         assert_eq!(of(&["norn", "config", "coverage"]), Invocation::Config(vec!["coverage".to_owned()]));
         assert!(matches!(of(&["norn", "loki"]), Invocation::Later(_)));
         assert!(matches!(of(&["norn", "serve"]), Invocation::Later(_)));

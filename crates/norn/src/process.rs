@@ -54,8 +54,8 @@ fn serve(loaded: Loaded, environment: &Environment, roles: &[&'static roles::Rol
         .build()
         .map_err(|error| Error::internal("the asynchronous runtime did not start").with_source(error))?;
     runtime.block_on(async {
-        let shutdown = on_shutdown_signal()
-            .map_err(|error| Error::internal("signals cannot be received").with_source(error))?;
+        let shutdown =
+            on_shutdown_signal().map_err(|error| Error::internal("signals cannot be received").with_source(error))?;
         let shutdown_delay = loaded.metrics.shutdown_delay;
         let wiring = Wiring::new(loaded, environment, clock, random, registry)?;
         let services = Services::new(roles.iter().map(|role| role.part(&wiring)).collect())?;

@@ -34,7 +34,13 @@ pub(crate) const ROLES: &[Role] = &[
     Role { name: "server", selectable: false, needs: &[], peers: &[], start: Wiring::server },
     Role { name: "runtime-config", selectable: false, needs: &[], peers: &[], start: Wiring::runtime_config },
     Role { name: "ingester", selectable: true, needs: &["runtime-config"], peers: &[], start: Wiring::ingester },
-    Role { name: "store-gateway", selectable: true, needs: &["runtime-config"], peers: &[], start: Wiring::store_gateway },
+    Role {
+        name: "store-gateway",
+        selectable: true,
+        needs: &["runtime-config"],
+        peers: &[],
+        start: Wiring::store_gateway,
+    },
     Role { name: "compactor", selectable: true, needs: &["runtime-config"], peers: &[], start: Wiring::compactor },
     Role {
         name: "distributor",

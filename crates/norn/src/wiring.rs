@@ -61,7 +61,6 @@ struct Shared {
     clock: SharedClock,
     random: SharedRandom,
     registry: MetricsRegistry,
-    pool: ComputePool,
     bodies: BodyReader,
     overrides: Arc<Overrides>,
     ingester: Arc<Ingester>,
@@ -83,8 +82,9 @@ impl Wiring {
     ) -> Result<Self> {
         let pool = ComputePool::with_cores(COMPUTATIONS_MAX)?;
         let budgets = memory::Budgets::of_process();
-        let overrides = Overrides::load(&loaded.settings)
-            .map_err(|error| Error::bad_request(format!("failed to load runtime config: {error}")).with_source(error))?;
+        let overrides = Overrides::load(&loaded.settings).map_err(|error| {
+            Error::bad_request(format!("failed to load runtime config: {error}")).with_source(error)
+        })?;
         let bucket = bucket(&loaded, random.clone())?;
         let config = &loaded.metrics;
         let ingester = Ingester::new(
@@ -96,7 +96,8 @@ impl Wiring {
             random.clone(),
             &registry,
         );
-        let store_gateway = StoreGateway::new(bucket.clone(), StoreGatewaySettings::of(config), pool.clone(), clock.clone());
+        let store_gateway =
+            StoreGateway::new(bucket.clone(), StoreGatewaySettings::of(config), pool.clone(), clock.clone());
         let compactor = Compactor::new(
             CompactorSettings::of(config),
             overrides.clone(),
@@ -118,7 +119,6 @@ impl Wiring {
             clock,
             random,
             registry,
-            pool,
             bodies,
             overrides,
             ingester,
@@ -240,7 +240,16 @@ impl Wiring {
             let work = shared.clone();
             let store = move || {
                 let shared = work.clone();
-                async move { crate::own_metrics::store(&shared.registry, &shared.distributor, &shared.no_auth_tenant(), &shared.hostname, &shared.clock).await }
+                async move {
+                    crate::own_metrics::store(
+                        &shared.registry,
+                        &shared.distributor,
+                        &shared.no_auth_tenant(),
+                        &shared.hostname,
+                        &shared.clock,
+                    )
+                    .await
+                }
             };
             Ok(shared.looping("self-monitoring", crate::own_metrics::INTERVAL, store))
         })
@@ -343,7 +352,12 @@ fn frontend(
         lookback_ms: milliseconds(config.querier.lookback_delta),
         default_subquery_step_ms: milliseconds(config.querier.default_evaluation_interval),
         samples_max: config.querier.max_samples,
-        parse: ParseOptions::all(),
+        // What Prometheus does not have is refused where its users expect it to be.
+        parse: ParseOptions {
+            matcher_alternatives: false,
+            fill_modifiers: config.frontend.promql_fill_modifiers_enabled.unwrap_or(false),
+            ..ParseOptions::all()
+        },
         ..EngineOptions::default()
     };
     let settings = FrontendSettings {

@@ -135,3 +135,10 @@ pub(crate) fn windows<'a>(
 ) -> Evaluating<'a, ()> {
     Box::pin(range::stream_windows(run, source, Steps::single(time_ms), sink))
 }
+
+#[cfg(test)]
+mod naive;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,6 @@
 //!
 //! Source: Prometheus `promql/functions.go`, `promql/quantile.go` and `promql/engine.go`.
 
-use std::sync::Arc;
-
 use norn_base::{Error, ErrorKind};
 use norn_model::FloatHistogram;
 use norn_model::select::HistogramPoint;
@@ -104,16 +102,6 @@ pub enum PointValue {
     Histogram(Box<FloatHistogram>),
 }
 
-impl PointValue {
-    /// Borrows the value.
-    pub fn as_histogram(&self) -> Option<&FloatHistogram> {
-        match self {
-            Self::Float(_) => None,
-            Self::Histogram(histogram) => Some(histogram),
-        }
-    }
-}
-
 impl From<FloatHistogram> for PointValue {
     fn from(histogram: FloatHistogram) -> Self {
         Self::Histogram(Box::new(histogram))
@@ -135,12 +123,6 @@ impl<'a> From<&'a PointValue> for PointRef<'a> {
             PointValue::Float(float) => Self::Float(*float),
             PointValue::Histogram(histogram) => Self::Histogram(histogram),
         }
-    }
-}
-
-impl<'a> From<&'a Arc<FloatHistogram>> for PointRef<'a> {
-    fn from(histogram: &'a Arc<FloatHistogram>) -> Self {
-        Self::Histogram(histogram)
     }
 }
 

@@ -8,7 +8,7 @@
 //! Source of the rule: Prometheus `tsdb/chunkenc/float_histogram.go`.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use norn_model::histogram::ResetHint;
 use norn_model::sample::is_stale;
@@ -18,8 +18,11 @@ use norn_model::{FloatHistogram, Labels};
 /// Series and their samples, ascending in time.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    series: RwLock<BTreeMap<Labels, BTreeMap<i64, Stored>>>,
+    series: RwLock<Series>,
 }
+
+/// Samples by time, by series.
+type Series = BTreeMap<Labels, BTreeMap<i64, Stored>>;
 
 /// One sample.
 #[derive(Debug, Clone)]
@@ -39,40 +42,31 @@ impl MemoryStore {
     ///
     /// - `start_ms`: when the counter started, in milliseconds since the Unix epoch; 0 is unknown.
     pub fn push_float(&self, labels: &Labels, timestamp_ms: i64, value: f64, start_ms: i64) {
-        self.push(labels, timestamp_ms, Stored { value: StoredValue::Float(value), start_ms });
+        let stored = Stored { value: StoredValue::Float(value), start_ms };
+        self.write().entry(labels.clone()).or_default().insert(timestamp_ms, stored);
     }
 
     /// Adds a histogram, or replaces what the series has at its time.
     pub fn push_histogram(&self, labels: &Labels, timestamp_ms: i64, mut histogram: FloatHistogram, start_ms: i64) {
+        let mut series = self.write();
+        let samples = series.entry(labels.clone()).or_default();
         if histogram.reset_hint != ResetHint::Gauge {
-            let continues = self.before(labels, timestamp_ms).is_some_and(|before| continues_run(&before, &histogram));
+            let continues = match samples.range(..timestamp_ms).next_back() {
+                Some((_, Stored { value: StoredValue::Histogram(before), .. })) => continues_run(before, &histogram),
+                _ => false,
+            };
             histogram.reset_hint = if continues { ResetHint::NotCounterReset } else { ResetHint::Unknown };
         }
-        self.push(labels, timestamp_ms, Stored { value: StoredValue::Histogram(Arc::new(histogram)), start_ms });
+        samples.insert(timestamp_ms, Stored { value: StoredValue::Histogram(Arc::new(histogram)), start_ms });
     }
 
     /// Drops everything.
     pub fn clear(&self) {
-        self.series.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.write().clear();
     }
 
-    fn push(&self, labels: &Labels, timestamp_ms: i64, stored: Stored) {
-        let mut series = self.series.write().unwrap_or_else(PoisonError::into_inner);
-        if !series.contains_key(labels) {
-            series.insert(labels.clone(), BTreeMap::new());
-        }
-        if let Some(samples) = series.get_mut(labels) {
-            samples.insert(timestamp_ms, stored);
-        }
-    }
-
-    /// The histogram directly before a time; `None` where there is a float or nothing.
-    fn before(&self, labels: &Labels, timestamp_ms: i64) -> Option<Arc<FloatHistogram>> {
-        let series = self.series.read().unwrap_or_else(PoisonError::into_inner);
-        match &series.get(labels)?.range(..timestamp_ms).next_back()?.1.value {
-            StoredValue::Float(_) => None,
-            StoredValue::Histogram(histogram) => Some(Arc::clone(histogram)),
-        }
+    fn write(&self) -> RwLockWriteGuard<'_, Series> {
+        self.series.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -102,25 +96,23 @@ impl SeriesStore for MemoryStore {
         if request.order == SeriesOrder::ByHash {
             selected.sort_by_key(|(hash, labels, _)| (*hash, *labels));
         }
-        let mut batches = vec![SeriesBatch::default()];
+        let (mut batches, mut batch) = (Vec::new(), SeriesBatch::default());
         for (hash, labels, samples) in selected {
-            if request.range.start_ms > request.range.end_ms {
-                break;
-            }
-            let mut inside = samples.range(request.range.start_ms..=request.range.end_ms).peekable();
+            let mut inside = samples.iter().filter(|(time, _)| request.range.contains(**time)).peekable();
             if inside.peek().is_none() {
                 continue;
             }
-            if batches.last().is_none_or(|batch| batch.sample_count() >= BATCH_SAMPLES) {
-                batches.push(SeriesBatch::default());
-            }
-            let Some(batch) = batches.last_mut() else { continue };
             batch.push_series(labels.filtered(|name| request.projection.wants(name)), hash);
             if !request.labels_only {
-                inside.for_each(|(timestamp_ms, stored)| append(batch, *timestamp_ms, stored));
+                inside.for_each(|(timestamp_ms, stored)| append(&mut batch, *timestamp_ms, stored));
+            }
+            if batch.sample_count() >= BATCH_SAMPLES {
+                batches.push(std::mem::take(&mut batch));
             }
         }
-        batches.retain(|batch| !batch.is_empty());
+        if !batch.is_empty() {
+            batches.push(batch);
+        }
         Box::new(BatchSource::new(batches))
     }
 }

@@ -16,7 +16,7 @@ use norn_model::Matcher;
 use norn_model::labels::METRIC_NAME;
 use norn_model::matcher::MatchOp;
 
-pub use pretty::pretty;
+pub use pretty::{pretty, pretty_within};
 
 use crate::parser::is_legacy_label_name;
 use crate::tree::{

@@ -119,7 +119,11 @@ pub struct Sum<'a> {
     #[serde(alias = "data_points", deserialize_with = "json::list")]
     pub data_points: Vec<NumberPoint<'a>>,
     /// Since when each value counts.
-    #[serde(rename = "aggregationTemporality", alias = "aggregation_temporality", deserialize_with = "json::temporality")]
+    #[serde(
+        rename = "aggregationTemporality",
+        alias = "aggregation_temporality",
+        deserialize_with = "json::temporality"
+    )]
     pub temporality: Temporality,
     /// Whether it never falls.
     #[serde(alias = "is_monotonic", deserialize_with = "json::or_default")]
@@ -134,7 +138,11 @@ pub struct ExplicitHistogram<'a> {
     #[serde(alias = "data_points", deserialize_with = "json::list")]
     pub data_points: Vec<ExplicitPoint<'a>>,
     /// Since when each value counts.
-    #[serde(rename = "aggregationTemporality", alias = "aggregation_temporality", deserialize_with = "json::temporality")]
+    #[serde(
+        rename = "aggregationTemporality",
+        alias = "aggregation_temporality",
+        deserialize_with = "json::temporality"
+    )]
     pub temporality: Temporality,
 }
 
@@ -146,7 +154,11 @@ pub struct ExponentialHistogram<'a> {
     #[serde(alias = "data_points", deserialize_with = "json::list")]
     pub data_points: Vec<ExponentialPoint<'a>>,
     /// Since when each value counts.
-    #[serde(rename = "aggregationTemporality", alias = "aggregation_temporality", deserialize_with = "json::temporality")]
+    #[serde(
+        rename = "aggregationTemporality",
+        alias = "aggregation_temporality",
+        deserialize_with = "json::temporality"
+    )]
     pub temporality: Temporality,
 }
 

@@ -118,12 +118,7 @@ struct LabelSpan {
 
 impl<'a> DecodedSeries<'a> {
     /// Adds an exemplar with its labels.
-    pub fn push_exemplar(
-        &mut self,
-        timestamp_ms: i64,
-        value: f64,
-        labels: impl Iterator<Item = (&'a str, &'a str)>,
-    ) {
+    pub fn push_exemplar(&mut self, timestamp_ms: i64, value: f64, labels: impl Iterator<Item = (&'a str, &'a str)>) {
         let start = self.exemplar_labels.len();
         self.exemplar_labels.extend(labels.map(|(name, value)| (name.as_bytes(), value.as_bytes())));
         let labels = start..self.exemplar_labels.len();

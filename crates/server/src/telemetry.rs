@@ -5,7 +5,9 @@
 //! without `_total`, which the exposition adds.
 
 mod exposition;
+mod observe;
 mod process;
+mod request_log;
 mod requests;
 mod resources;
 
@@ -26,8 +28,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 pub use self::exposition::OwnSample;
+pub use self::observe::RequestObserver;
 pub use self::process::ProcessCollector;
-pub use self::requests::{RequestMetrics, RequestObserver};
+pub use self::request_log::{RequestLog, SourceAddresses};
+pub use self::requests::RequestMetrics;
 pub use self::resources::ResourceCollector;
 
 /// Buckets of request durations, in seconds, as the dashboards expect them.

@@ -55,6 +55,8 @@ section! {
         pub parallelize_shardable_queries: bool,
         /// Series that a shard should have; zero does not adapt the number of shards.
         pub query_sharding_target_series_per_shard: u64,
+        /// Whether `fill`, `fill_left` and `fill_right` may be used; absent where the dialect has no such setting.
+        pub promql_fill_modifiers_enabled: Option<bool>,
         /// The form of results between querier and frontend.
         pub query_result_response_format: ResponseFormat,
     }

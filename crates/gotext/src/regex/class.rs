@@ -142,7 +142,8 @@ fn unicode_class(text: &str, flags: Flags) -> Parsed<'_, (ClassUnicode, &str)> {
         None => 2,
     };
     let (part, rest) = text.split_at(end);
-    let mut name = part[2..].trim_start_matches('{').trim_end_matches('}');
+    let inside = part[2..].strip_prefix('{').and_then(|inside| inside.strip_suffix('}'));
+    let mut name = inside.unwrap_or(&part[2..]);
     if let Some(inner) = name.strip_prefix('^') {
         negated = !negated;
         name = inner;
@@ -155,18 +156,31 @@ fn unicode_class(text: &str, flags: Flags) -> Parsed<'_, (ClassUnicode, &str)> {
     Ok((class, rest))
 }
 
-/// Go knows general categories by their short names, scripts by their full ones, and `Any`.
+/// Go knows general categories by all their names, scripts by their long ones, and three more. Case, blanks, hyphens
+/// and underscores do not matter.
 fn unicode_table(name: &str) -> Option<ClassUnicode> {
-    let is_word = name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    if !is_word || !name.starts_with(|first: char| first.is_ascii_uppercase()) {
+    let is_ignored = |character: char| matches!(character, ' ' | '-' | '_');
+    let name: String = name.chars().filter(|character| !is_ignored(*character)).collect();
+    let name = name.to_ascii_lowercase();
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         return None;
     }
-    let pattern = match name.len() {
-        _ if name == "Any" => r"\p{any}".to_owned(),
-        1 | 2 => format!(r"\p{{gc={name}}}"),
-        _ => format!(r"\p{{sc={name}}}"),
+    match name.as_str() {
+        "any" | "assigned" | "ascii" => return property(&name),
+        _ => {}
+    }
+    let script = || {
+        // Other names of this length abbreviate a longer one.
+        let is_long = name.len() != 4 || SCRIPTS_OF_FOUR_LETTERS.contains(&name.as_str());
+        if is_long { property(&format!("sc={name}")) } else { None }
     };
-    match regex_syntax::parse(&pattern).ok()?.into_kind() {
+    property(&format!("gc={name}")).or_else(script)
+}
+
+const SCRIPTS_OF_FOUR_LETTERS: [&str; 8] = ["ahom", "cham", "lisu", "miao", "modi", "newa", "thai", "toto"];
+
+fn property(query: &str) -> Option<ClassUnicode> {
+    match regex_syntax::parse(&format!(r"\p{{{query}}}")).ok()?.into_kind() {
         HirKind::Class(Class::Unicode(class)) => Some(class),
         _ => None,
     }

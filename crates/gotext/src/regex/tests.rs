@@ -16,6 +16,11 @@ fn go_rejects() {
     check("[[:foo:]]", "invalid character class range: `[:foo:]`");
     check(r"\p{Foo}", r"invalid character class range: `\p{Foo}`");
     check(r"\p{alphabetic}", r"invalid character class range: `\p{alphabetic}`");
+    check(r"\p{Grek}", r"invalid character class range: `\p{Grek}`");
+    check(r"\p{gc=L}", r"invalid character class range: `\p{gc=L}`");
+    check(r"\p{}", r"invalid character class range: `\p{}`");
+    check(r"\Q\E*", "missing argument to repetition operator: `*`");
+    check("(?:[a-z]{4}){0,251}", "invalid repeat count: `{0,251}`");
     check(r"\pX", r"invalid character class range: `\pX`");
     check(r"\p{L", r"invalid character class range: `\p{L`");
     check(r"\p", r"invalid character class range: `\p`");
@@ -93,6 +98,9 @@ fn matches_as_go_does() {
     check("(?U)a+", &["aaa"], &[]);
     check("a.b", &["a\nb", "aéb"], &["ab"]);
     check(r"\pL\p{Greek}\P{^Lu}\p{Any}", &["aαA!"], &["aaA!"]);
+    check(r"\p{upper case-let ter}\p{thai}\p{Assigned}\p{ASCII}\pn", &["Aกa!1"], &["aกa!1", "Aก\u{378}!1"]);
+    check(r"\p{Yi}\p{Canadian_Aboriginal}", &["ꀀᐁ"], &[]);
+    check("(?:[a-z]{4}){0,250}", &["", "abcd"], &["abc"]);
     check("(?m)^a$", &["a"], &["a\n", "a\nb"]);
     check("^a$|^b$", &["a", "b"], &["ab"]);
     check(r"\Aa\z", &["a"], &["a\n"]);

@@ -193,7 +193,10 @@ fn question(
         return Err(Error::bad_request(format!("cardinality analysis is disabled for the tenant: {tenant}")));
     }
     let matchers = match parameters.get("selector") {
-        Some(text) => frontend.parse_selector(text)?,
+        Some(text) => {
+            let parsed = frontend.parse_selector(text);
+            parsed.map_err(|reason| Error::bad_request(format!("failed to parse selector: {reason}")))?
+        }
         None if selector_needed => return Err(Error::bad_request("missing 'selector' parameter")),
         None => Vec::new(),
     };

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
+use axum::http::Uri;
 use norn_base::{Error, Result};
 use norn_model::Matcher;
 use norn_model::write::MetricType;
@@ -12,7 +13,7 @@ use serde::Serialize;
 use super::ApiState;
 use super::encode::{write_labels, write_list};
 use super::envelope::{ApiResult, finish, success};
-use super::parameters::{Parameters, end_before_start};
+use super::parameters::{Parameters, end_before_start, invalid, quote};
 use crate::frontend::Frontend;
 use crate::reader::LabelRequest;
 
@@ -28,23 +29,39 @@ pub async fn names(State(frontend): State<ApiState>, tenants: Tenants, parameter
 }
 
 /// `GET /api/v1/label/{name}/values`
-pub async fn values(
-    State(frontend): State<ApiState>,
-    Path(name): Path<String>,
-    tenants: Tenants,
-    parameters: Parameters,
-) -> ApiResult {
+pub async fn values(State(frontend): State<ApiState>, uri: Uri, tenants: Tenants, parameters: Parameters) -> ApiResult {
     let limits = frontend.read_limits(&tenants)?;
-    let name = unescape_name(&name);
-    if name.is_empty() || name.contains('\u{fffd}') {
-        return Err(Error::bad_request(format!("invalid label name: {}", super::parameters::quote(&name))).into());
-    }
+    let name = label_in_path(uri.path())?;
     let mut request = label_request(&frontend, &parameters)?;
     let clamped = clamp(&mut request.limit, limits.max_label_values_limit, "querier.max-label-values-limit");
     let Some(request) = frontend.within_lookback(&limits, request) else { return Ok(success(&[(); 0], &[])) };
     let mut found = frontend.querier().label_values(&frontend.scope(&tenants)?, &name, request).await?;
     found.warnings.extend(clamped);
     Ok(success(&found.names, &found.warnings))
+}
+
+/// The label in `…/label/{name}/values`. The router would refuse what is no UTF-8 in words of its own.
+fn label_in_path(path: &str) -> Result<String> {
+    let name = path.strip_suffix("/values").and_then(|path| path.rsplit_once('/')).map_or("", |(_, name)| name);
+    let bytes: Vec<u8> = percent_encoding::percent_decode_str(name).collect();
+    let invalid = |quoted: String| Error::bad_request(format!("invalid label name: {quoted}"));
+    match String::from_utf8(bytes) {
+        Ok(name) => match unescape_name(&name) {
+            name if name.is_empty() => Err(invalid(quote(&name))),
+            name => Ok(name),
+        },
+        Err(error) => Err(invalid(quote_bytes(error.as_bytes()))),
+    }
+}
+
+/// Go's `%q` of bytes that are no UTF-8.
+fn quote_bytes(bytes: &[u8]) -> String {
+    let mut quoted = String::from("\"");
+    for chunk in bytes.utf8_chunks() {
+        quoted.push_str(quote(chunk.valid()).trim_matches('"'));
+        chunk.invalid().iter().for_each(|byte| quoted.push_str(&format!("\\x{byte:02x}")));
+    }
+    quoted + "\""
 }
 
 /// `GET|POST /api/v1/series`
@@ -124,7 +141,7 @@ fn label_request(frontend: &Frontend, parameters: &Parameters) -> Result<LabelRe
 pub fn parse_selectors<'a>(frontend: &Frontend, texts: impl Iterator<Item = &'a str>) -> Result<Vec<Vec<Matcher>>> {
     let mut selectors = Vec::new();
     for text in texts {
-        let matchers = frontend.parse_selector(text)?;
+        let matchers = frontend.parse_selector(text).map_err(|reason| invalid("match[]", &reason))?;
         if matchers.iter().all(Matcher::matches_empty) {
             return Err(Error::bad_request("match[] must contain at least one non-empty matcher"));
         }

@@ -77,10 +77,8 @@ impl Parameters {
     /// `limit`: 0 where it is absent.
     pub fn limit(&self) -> Result<usize> {
         let Some(text) = self.get("limit") else { return Ok(0) };
-        match text.parse::<i64>() {
-            Ok(limit) => usize::try_from(limit).map_err(|_| invalid("limit", "limit must be non-negative")),
-            Err(_) => Err(invalid("limit", &format!("cannot parse {} to a valid limit", quote(text)))),
-        }
+        text.parse()
+            .map_err(|_| Error::bad_request(format!("limit parameter must be greater than or equal to 0, got {text}")))
     }
 }
 
@@ -99,11 +97,10 @@ pub fn end_before_start() -> Error {
     invalid("end", "end timestamp must not be before start time")
 }
 
-/// Seconds since the Unix epoch with a fraction, or RFC 3339; the result in milliseconds. Infinities are the ends of
-/// time, and what is not a number lies before all samples.
+/// Seconds since the Unix epoch with a fraction, or RFC 3339; the result in milliseconds. What is not finite lies before
+/// all samples, as it does after the original's conversion to an integer.
 pub fn parse_time_ms(text: &str) -> Option<i64> {
     match parse_special(text) {
-        Some(value) if value == f64::INFINITY => Some(i64::MAX),
         Some(_) => Some(i64::MIN),
         None => norn_gotext::time::parse_time(text).ok(),
     }
@@ -149,8 +146,9 @@ fn decode_component(component: &[u8]) -> Result<String> {
                 let value = digits.and_then(|digits| std::str::from_utf8(digits).ok());
                 let value = value.and_then(|digits| u8::from_str_radix(digits, 16).ok());
                 let Some(value) = value else {
-                    let text = String::from_utf8_lossy(component).into_owned();
-                    return Err(Error::bad_request(format!("invalid URL escape in {}", quote(&text))));
+                    let rest = rest.as_slice();
+                    let escape = String::from_utf8_lossy(&rest[..rest.len().min(2)]);
+                    return Err(Error::bad_request(format!("invalid URL escape {}", quote(&format!("%{escape}")))));
                 };
                 decoded.push(value);
                 rest = rest.as_slice()[2..].iter();
@@ -182,7 +180,7 @@ mod tests {
         check("1793491200.123", Some(1_793_491_200_123));
         check("-1.5", Some(-1500));
         check("1e3", Some(1_000_000));
-        check("Inf", Some(i64::MAX));
+        check("Inf", Some(i64::MIN));
         check("-Inf", Some(i64::MIN));
         check("1e400", None);
         check("--1", None);

@@ -277,4 +277,6 @@ fn otlp_body_error(error: BodyError) -> Error {
 }
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod tests;

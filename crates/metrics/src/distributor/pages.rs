@@ -42,7 +42,11 @@ async fn all_user_stats(State((distributor, clock)): State<Shared>, headers: Hea
         return Json(answer).into_response();
     }
     let rows = stats.iter().map(|(tenant, stats)| {
-        vec![tenant.to_string(), format!("{:.1}", stats.api_samples_per_second), format!("{:.1}", stats.rule_samples_per_second)]
+        vec![
+            tenant.to_string(),
+            format!("{:.1}", stats.api_samples_per_second),
+            format!("{:.1}", stats.rule_samples_per_second),
+        ]
     });
     let columns = ["Tenant", "Samples per second from clients", "Samples per second from rules"];
     Html(page("Usage of all tenants", &table(&columns, rows))).into_response()

@@ -1,7 +1,6 @@
 //! Results of range queries as pieces of time, for the cache and for queries that were split.
 
 use norn_model::Labels;
-use norn_promql::plan::QueryTime;
 use norn_promql::value::{MatrixSeries, QueryResult, QueryStats, Value};
 use norn_query::cache::Piece;
 
@@ -53,13 +52,14 @@ impl Piece for RangeResult {
     }
 }
 
-/// The answer of a query that looks at nothing.
-pub fn empty(time: QueryTime) -> QueryResult {
-    let value = match time {
-        QueryTime::Instant { .. } => Value::Vector(Vec::new()),
-        QueryTime::Range { .. } => Value::Matrix(Vec::new()),
-    };
-    QueryResult { value, warnings: Vec::new(), infos: Vec::new(), stats: QueryStats::default() }
+/// The answer of a query that looks at nothing: a matrix without series, as the original has it for instant queries too.
+pub fn empty() -> QueryResult {
+    QueryResult {
+        value: Value::Matrix(Vec::new()),
+        warnings: Vec::new(),
+        infos: Vec::new(),
+        stats: QueryStats::default(),
+    }
 }
 
 /// Puts the results of adjoining ranges together; they ascend in time. Series ascend by labels, as in each part.
@@ -107,7 +107,7 @@ mod tests {
             floats: times.iter().map(|time| Sample { timestamp_ms: *time, value: 1.0 }).collect(),
             histograms: Vec::new(),
         });
-        QueryResult { value: Value::Matrix(series.collect()), ..empty(QueryTime::Instant { time_ms: 0 }) }
+        QueryResult { value: Value::Matrix(series.collect()), ..empty() }
     }
 
     #[test]

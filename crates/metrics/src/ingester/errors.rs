@@ -37,7 +37,10 @@ fn describe(rejection: &Rejection) -> (&'static str, String) {
     };
     let sample = |id: &'static str, text: &str| (id, format!("{text} ({id}). {}", affected()));
     match reason {
-        Reason::NoLabels => ("err-mimir-missing-metric-name", "received series has no labels (err-mimir-missing-metric-name)".to_owned()),
+        Reason::NoLabels => (
+            "err-mimir-missing-metric-name",
+            "received series has no labels (err-mimir-missing-metric-name)".to_owned(),
+        ),
         Reason::HistogramSpansTooWide => {
             let id = "err-mimir-native-histogram-spans-buckets-mismatch";
             (id, format!("err: spans of the histogram reach beyond the buckets that exist ({id}). {}", affected()))

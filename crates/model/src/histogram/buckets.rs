@@ -39,14 +39,9 @@ impl Bucket {
         if linear {
             return (value - self.lower) / (self.upper - self.lower);
         }
-        let (lower, upper, at) = (log2(self.lower.abs()), log2(self.upper.abs()), log2(value.abs()));
+        let (lower, upper, at) = (self.lower.abs().log2(), self.upper.abs().log2(), value.abs().log2());
         if value > 0.0 { (at - lower) / (upper - lower) } else { 1.0 - (at - upper) / (lower - upper) }
     }
-}
-
-/// The logarithm to base 2, exact for powers of two.
-pub fn log2(value: f64) -> f64 {
-    value.log2()
 }
 
 /// On which side of zero buckets lie.

@@ -5,7 +5,8 @@
 /// Sums of many floats lose small addends beside large ones; keeping the lost part in a second float makes the result
 /// nearly independent of order and number of the addends, so that equal data shards to equal answers.
 ///
-/// Source: Neumaier's variant of Kahan summation, as in Prometheus `util/kahansum`.
+/// Source: Neumaier's variant of Kahan summation, as in Prometheus `util/kahansum`; the error of one addition after Knuth,
+/// "The Art of Computer Programming", volume 2, 4.2.2.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Compensated {
     /// The sum as floats round it.
@@ -24,13 +25,11 @@ impl Compensated {
     #[inline]
     pub fn add(&mut self, value: f64) {
         let total = self.sum + value;
-        if total.is_infinite() {
-            self.error = 0.0;
-        } else if self.sum.abs() >= value.abs() {
-            self.error += (self.sum - total) + value;
-        } else {
-            self.error += (value - total) + self.sum;
-        }
+        // What of `value` arrived in the total; the rest of it, and what the sum lost, is the rounding error. Exact
+        // whichever of the two is larger, so no branch is needed.
+        let arrived = total - self.sum;
+        let lost = (self.sum - (total - arrived)) + (value - arrived);
+        self.error = if total.is_infinite() { 0.0 } else { self.error + lost };
         self.sum = total;
     }
 

@@ -84,7 +84,8 @@ fn listen_error(error: norn_server::listener::ListenError) -> Error {
 
 fn routes(shared: &Arc<Shared>, grpc: tonic::service::Routes) -> Result<Router> {
     let config = &shared.loaded.metrics;
-    let tenancy = if config.multitenancy_enabled { Tenancy::by_header() } else { Tenancy::fixed(shared.no_auth_tenant()) };
+    let tenancy =
+        if config.multitenancy_enabled { Tenancy::by_header() } else { Tenancy::fixed(shared.no_auth_tenant()) };
     let observer = RequestObserver::new(RequestMetrics::register(&shared.registry), shared.clock.clone());
     let retry_after = &config.distributor.retry_after_header;
     let push = norn_metrics::distributor::http::routes(
@@ -105,9 +106,7 @@ fn routes(shared: &Arc<Shared>, grpc: tonic::service::Routes) -> Result<Router> 
     );
     let prefix = config.api.prometheus_http_prefix.trim_end_matches('/');
     let api = Router::new().nest(prefix, api::tenant_routes(shared.frontend.clone()));
-    let pages = Router::new()
-        .route("/api/v1/user_limits", get(user_limits))
-        .with_state(shared.clone());
+    let pages = Router::new().route("/api/v1/user_limits", get(user_limits)).with_state(shared.clone());
     let open = Router::new()
         .route("/api/v1/status/buildinfo", get(build_info))
         .route(&format!("{prefix}/api/v1/status/buildinfo"), get(build_info))
@@ -180,9 +179,7 @@ async fn build_info(State(shared): State<Arc<Shared>>) -> Response {
 /// One series for each name under which dashboards look for the version.
 fn register_build_info(shared: &Shared) {
     use prometheus_client::metrics::info::Info;
-    let labels = || {
-        vec![("version", env!("CARGO_PKG_VERSION")), ("revision", ""), ("branch", ""), ("goversion", "")]
-    };
+    let labels = || vec![("version", env!("CARGO_PKG_VERSION")), ("revision", ""), ("branch", ""), ("goversion", "")];
     for name in ["norn_build", "mimir_build", "cortex_build"] {
         shared.registry.register(name, "The version of this process.", Info::new(labels()));
     }

@@ -83,7 +83,13 @@ impl Norn {
     }
 
     /// `None` where the connection failed or broke before the whole answer was there.
-    pub(crate) fn try_request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Answer> {
+    pub(crate) fn try_request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<Answer> {
         request(&self.address, method, path, headers, body)
     }
 
@@ -126,7 +132,13 @@ fn bound_address(line: &str) -> Option<String> {
 }
 
 /// One request on a connection of its own.
-pub(crate) fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Answer> {
+pub(crate) fn request(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Option<Answer> {
     let mut connection = TcpStream::connect(address).ok()?;
     connection.set_read_timeout(Some(PATIENCE)).ok()?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
@@ -146,7 +158,8 @@ fn parse_answer(received: &[u8]) -> Option<Answer> {
     let head = std::str::from_utf8(&received[..end]).ok()?.to_ascii_lowercase();
     let status = head.split(' ').nth(1)?.parse().ok()?;
     let rest = &received[end + 4..];
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).and_then(|length| length.parse().ok());
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length: ")).and_then(|length| length.parse().ok());
     let body = match length {
         Some(length) => rest.get(..length)?.to_vec(),
         None if head.contains("transfer-encoding: chunked") => join_chunks(rest)?,

@@ -34,7 +34,9 @@ impl Writer {
             for (part, acknowledged) in self.acknowledged.iter().enumerate() {
                 let step = acknowledged.load(Ordering::Relaxed);
                 let first = part * SERIES_PER_REQUEST;
-                let body = remote_write(first..first + SERIES_PER_REQUEST, start_ms + step * STEP_MS, |series| value(series, step));
+                let body = remote_write(first..first + SERIES_PER_REQUEST, start_ms + step * STEP_MS, |series| {
+                    value(series, step)
+                });
                 match request(address, "POST", "/api/v1/push", &[], &body) {
                     Some(answer) if answer.status == 200 => acknowledged.store(step + 1, Ordering::Relaxed),
                     // What was in flight when the server died may be stored or not. It is sent again, as clients do.
@@ -90,7 +92,9 @@ fn conformance_kill_loses_nothing() {
 
 /// Every acknowledged sample of a few series of each part is there once, with its value.
 fn check_part(norn: &Norn, part: usize, start_ms: i64, steps: i64) {
-    for series in [0, 1, SERIES_PER_REQUEST / 2, SERIES_PER_REQUEST - 1].map(|series| part * SERIES_PER_REQUEST + series) {
+    for series in
+        [0, 1, SERIES_PER_REQUEST / 2, SERIES_PER_REQUEST - 1].map(|series| part * SERIES_PER_REQUEST + series)
+    {
         let range_s = (steps + 1) * STEP_MS / 1000;
         let time_s = (start_ms + steps * STEP_MS) / 1000;
         let query = format!("system_test_total%7Bnumber%3D%22{series}%22%7D%5B{range_s}s%5D");

@@ -45,7 +45,11 @@ fn what_is_written_is_answered_from_everywhere() {
     let end_ms = START_MS + 19 * 15_000;
     let check = |norn: &Norn, what: &str| {
         assert_eq!(values(norn, "count(system_test_total)", end_ms), [50.0], "{what}");
-        assert_eq!(values(norn, "sum(system_test_total)", end_ms), [(0..50).sum::<i32>() as f64 + 50.0 * 19.0], "{what}");
+        assert_eq!(
+            values(norn, "sum(system_test_total)", end_ms),
+            [(0..50).sum::<i32>() as f64 + 50.0 * 19.0],
+            "{what}"
+        );
         assert_eq!(values(norn, "count_over_time(system_test_total{number=\"7\"}[1h])", end_ms), [20.0], "{what}");
     };
     check(&norn, "at once");

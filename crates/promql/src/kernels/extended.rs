@@ -25,7 +25,7 @@ struct Part {
 
 impl Part {
     /// `None` where no sample says anything about the window.
-    fn of(window: &Window<'_>, len: usize, time: impl Fn(usize) -> i64) -> Option<Self> {
+    fn of(window: &Window<'_>, len: usize, time: impl Fn(usize) -> i64, newer_rules: bool) -> Option<Self> {
         let is_smoothed = window.extension == RangeExtension::Smoothed;
         let mut last = len.checked_sub(1)?;
         // The last sample is never before the first one, even if both lie before the window.
@@ -33,7 +33,9 @@ impl Part {
         if is_smoothed {
             last = first_where(last, |index| time(index) >= window.range_end_ms);
         }
-        let is_outside = time(last) <= window.range_start_ms || (is_smoothed && time(first) > window.range_end_ms);
+        // Without the newer rule a series grows by nothing in a window that ends before it starts.
+        let is_before = newer_rules && is_smoothed && time(first) > window.range_end_ms;
+        let is_outside = is_before || time(last) <= window.range_start_ms;
         (!is_outside).then_some(Self { first, last, is_smoothed })
     }
 }
@@ -44,9 +46,9 @@ pub(crate) fn interpolate(before: (i64, f64), after: (i64, f64), at_ms: i64, is_
     from + (after.1 - from) * (at_ms - before.0) as f64 / (after.0 - before.0) as f64
 }
 
-pub(super) fn float_growth(window: &Window<'_>, growth: Growth) -> Option<f64> {
+pub(super) fn float_growth(window: &Window<'_>, growth: Growth, newer_rules: bool) -> Option<f64> {
     let times = window.timestamps_ms;
-    let Part { mut first, mut last, is_smoothed } = Part::of(window, times.len(), |index| times[index])?;
+    let Part { mut first, mut last, is_smoothed } = Part::of(window, times.len(), |index| times[index], newer_rules)?;
     let sample = |index: usize| (times[index], window.values[index]);
     let left = if is_smoothed && times[first] < window.range_start_ms && first + 1 < times.len() {
         interpolate(sample(first), sample(first + 1), window.range_start_ms, growth.is_counter())
@@ -88,7 +90,7 @@ pub(super) fn histogram_growth(
     context: &mut CallContext<'_>,
 ) -> Option<FloatHistogram> {
     let points = window.histograms;
-    let part = Part::of(window, points.len(), |index| points[index].timestamp_ms)?;
+    let part = Part::of(window, points.len(), |index| points[index].timestamp_ms, context.newer_rules)?;
     check_kinds(&points[part.first..=part.last], growth, context)?;
     let left = left_edge(window, part, growth, context)?;
     let right = right_edge(window, part, growth, context)?;
@@ -222,7 +224,7 @@ mod tests {
     fn check(extension: RangeExtension, samples: &[(i64, f64)], growth: Growth, expected: Option<f64>) {
         let columns: (Vec<i64>, Vec<f64>) = samples.iter().copied().unzip();
         let window = Window { extension, ..window(&columns, 1000, 2000) };
-        assert_eq!(float_growth(&window, growth), expected, "{samples:?}");
+        assert_eq!(float_growth(&window, growth, true), expected, "{samples:?}");
     }
 
     #[test]
@@ -242,5 +244,8 @@ mod tests {
         check(Smoothed, &[(500, 0.0), (2500, 20.0)], Growth::Increase, Some(10.0));
         check(Smoothed, &[(500, 0.0), (1500, 10.0), (2500, 4.0)], Growth::Increase, Some(5.0 + 2.0));
         check(Smoothed, &[(2500, 4.0)], Growth::Increase, None);
+        let columns = (vec![2500], vec![4.0]);
+        let window = Window { extension: Smoothed, ..window(&columns, 1000, 2000) };
+        assert_eq!(float_growth(&window, Growth::Increase, false), Some(0.0));
     }
 }

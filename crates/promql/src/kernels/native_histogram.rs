@@ -4,7 +4,6 @@
 
 use norn_model::FloatHistogram;
 use norn_model::histogram::Bucket;
-use norn_model::histogram::buckets::log2;
 use norn_model::histogram::compensated::Compensated;
 
 use super::{CallContext, InstantKernel, PointRef, PointValue};
@@ -143,7 +142,7 @@ fn interpolate(histogram: &FloatHistogram, bucket: Bucket, fraction: f64) -> f64
     if histogram.has_custom_buckets() || (lower <= 0.0 && upper >= 0.0) {
         return lower + (upper - lower) * fraction;
     }
-    let (log_lower, log_upper) = (log2(lower.abs()), log2(upper.abs()));
+    let (log_lower, log_upper) = (lower.abs().log2(), upper.abs().log2());
     if lower > 0.0 {
         (log_lower + (log_upper - log_lower) * fraction).exp2()
     } else {

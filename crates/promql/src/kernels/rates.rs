@@ -57,7 +57,7 @@ fn growth(window: &Window<'_>, growth: Growth, context: &mut CallContext<'_>) ->
     match (window.extension, window.histograms.is_empty()) {
         (RangeExtension::None, true) => float_growth(window, growth, context).map(PointValue::Float),
         (RangeExtension::None, false) => histogram_growth(window, growth, context).map(PointValue::from),
-        (_, true) => extended::float_growth(window, growth).map(PointValue::Float),
+        (_, true) => extended::float_growth(window, growth, context.newer_rules).map(PointValue::Float),
         (_, false) => extended::histogram_growth(window, growth, context).map(PointValue::from),
     }
 }

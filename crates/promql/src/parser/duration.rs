@@ -1,7 +1,8 @@
 //! Durations between brackets and behind `offset`: literals, and arithmetic on them.
 //!
 //! Behind `offset` a literal or a call ends the duration, so that `up offset 5m + 1` adds to the samples; only what
-//! starts with a parenthesis goes on. Between brackets everything belongs to the duration.
+//! starts with a parenthesis goes on. Between brackets everything belongs to the duration. `min_of` and `max_of` were
+//! once called `min` and `max`, and still may be.
 
 use super::Parser;
 use super::binary::{POWER, precedence, right_precedence};
@@ -93,6 +94,7 @@ impl Parser<'_> {
             return self.duration_from(length, 0, context);
         }
         let inner = match token.kind {
+            TokenKind::Number | TokenKind::Duration => self.duration_literal(token, sign.position)?,
             TokenKind::LeftParen => {
                 let inner = self.duration(0, context)?;
                 self.expect_in_duration(TokenKind::RightParen, context)?;
@@ -188,14 +190,7 @@ impl Parser<'_> {
     /// A literal, a call or a parenthesis.
     fn duration_operand(&mut self, token: Token, context: Context) -> Result<Length, ParseError> {
         match token.kind {
-            TokenKind::Number | TokenKind::Duration => {
-                let literal = self.number(token)?;
-                // Go counts nanoseconds in 64 bits. Not-a-number is let through, as there.
-                if literal.value.abs() > (1_u64 << 63) as f64 / 1e9 {
-                    return Err(self.error(token.position, "duration out of range"));
-                }
-                Ok(Length::Literal(literal, token.position))
-            }
+            TokenKind::Number | TokenKind::Duration => self.duration_literal(token, token.position),
             TokenKind::Word(Word::Step) => self.duration_constant(token, DurationExprKind::Step, context),
             TokenKind::Word(Word::Range) => self.duration_constant(token, DurationExprKind::Range, context),
             TokenKind::Word(Word::MaxOf) | TokenKind::Aggregate(AggregateOp::Max) => {
@@ -214,6 +209,15 @@ impl Parser<'_> {
             }
             _ => Err(self.unexpected(token, context.place, context.expected)),
         }
+    }
+
+    fn duration_literal(&self, token: Token, shown_position: Position) -> Result<Length, ParseError> {
+        let literal = self.number(token)?;
+        // Go counts nanoseconds in 64 bits. Not-a-number is let through, as there.
+        if literal.value.abs() > (1_u64 << 63) as f64 / 1e9 {
+            return Err(self.error(shown_position, "duration out of range"));
+        }
+        Ok(Length::Literal(literal, token.position))
     }
 
     fn duration_constant(

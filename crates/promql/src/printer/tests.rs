@@ -67,3 +67,15 @@ fn several_lines() {
     );
     check(&format!("({long} or {long})[1h:5m]"), &format!("(\n    {long}\n  or\n    {long}\n)[1h:5m]"));
 }
+
+#[test]
+fn short_lines() {
+    let check = |text: &str, expected: &str| {
+        assert_eq!(pretty_within(&parse(text, &ParseOptions::all()).unwrap(), 10), expected);
+    };
+    check("a == bool 1", "  a\n== bool\n  1");
+    check("foo + baar + foo_3", "  foo + baar\n+\n  foo_3");
+    check("((_foo_long_))", "(\n  (\n    _foo_long_\n  )\n)");
+    check("-sum(rate(foo[1m]))", "-sum(\n  rate(\n    foo[1m]\n  )\n)");
+    check("max_over_time(rate(foo[1m])[1m:])", "max_over_time(\n  rate(\n    foo[1m]\n  )[1m:]\n)");
+}

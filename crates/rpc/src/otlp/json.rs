@@ -137,11 +137,7 @@ impl<'de, 'a> Deserialize<'de> for AnyValue<'a> {
 /// `ArrayValue` and `KeyValueList`.
 #[derive(serde::Deserialize)]
 struct Values<T: Default> {
-    #[serde(
-        default = "Vec::new",
-        deserialize_with = "list",
-        bound(deserialize = "T: Deserialize<'de> + Default")
-    )]
+    #[serde(default = "Vec::new", deserialize_with = "list", bound(deserialize = "T: Deserialize<'de> + Default"))]
     values: Vec<T>,
 }
 

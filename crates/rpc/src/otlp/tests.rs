@@ -29,12 +29,8 @@ const JSON: &str = r#"{"resourceMetrics": [{
 
 fn expected_metrics<'a>() -> Vec<Metric<'a>> {
     let named = |name: &str| Metric { name: Cow::Owned(name.to_owned()), ..Metric::default() };
-    let exemplar = Exemplar {
-        time_unix_nano: 5,
-        as_int: Some(-7),
-        trace_id: Cow::Owned(vec![0x0a, 0xff]),
-        ..Exemplar::default()
-    };
+    let exemplar =
+        Exemplar { time_unix_nano: 5, as_int: Some(-7), trace_id: Cow::Owned(vec![0x0a, 0xff]), ..Exemplar::default() };
     let number = NumberPoint {
         time_unix_nano: 1_793_493_000_000_999_999,
         as_double: Some(1.5),
@@ -106,7 +102,8 @@ fn json_is_read() {
 #[test]
 fn values_of_attributes_are_read_from_json() {
     let check = |value: &str, expected: AnyValue<'_>| {
-        let json = format!(r#"{{"resourceMetrics":[{{"resource":{{"attributes":[{{"key":"k","value":{value}}}]}}}}]}}"#);
+        let json =
+            format!(r#"{{"resourceMetrics":[{{"resource":{{"attributes":[{{"key":"k","value":{value}}}]}}}}]}}"#);
         let request = json::decode(json.as_bytes()).unwrap();
         assert_eq!(request.resource_metrics[0].resource.attributes[0].value, expected, "{value}");
     };
@@ -117,7 +114,10 @@ fn values_of_attributes_are_read_from_json() {
     check(r#"{"doubleValue":"-Infinity"}"#, AnyValue::Double(f64::NEG_INFINITY));
     check(r#"{"bytesValue":"AQI="}"#, AnyValue::Bytes(Cow::Borrowed(&[1, 2])));
     check(r#"{"arrayValue":{}}"#, AnyValue::List(vec![]));
-    check(r#"{"arrayValue":{"values":[{"intValue":1},null]}}"#, AnyValue::List(vec![AnyValue::Int(1), AnyValue::Empty]));
+    check(
+        r#"{"arrayValue":{"values":[{"intValue":1},null]}}"#,
+        AnyValue::List(vec![AnyValue::Int(1), AnyValue::Empty]),
+    );
     let map = AnyValue::Map(vec![key_value("n", AnyValue::Bool(true))]);
     check(r#"{"kvlistValue":{"values":[{"key":"n","value":{"boolValue":true}}]}}"#, map);
     check("{}", AnyValue::Empty);
@@ -136,7 +136,9 @@ fn what_is_not_there_may_be_null() {
 #[test]
 fn wrong_json_is_refused() {
     let point = |point: &str| {
-        format!(r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"gauge":{{"dataPoints":[{point}]}}}}]}}]}}]}}"#)
+        format!(
+            r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"gauge":{{"dataPoints":[{point}]}}}}]}}]}}]}}"#
+        )
     };
     let check = |json: &str| assert!(json::decode(json.as_bytes()).is_err(), "{json}");
     check("{");

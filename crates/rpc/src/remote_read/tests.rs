@@ -2,7 +2,10 @@ use norn_model::Labels;
 
 use super::*;
 
-fn request(queries: &[(i64, i64, &[(u64, &str, &str)])], accepted: &[u64]) -> Vec<u8> {
+/// Start, end, and matchers as (type, name, value).
+type Query<'q> = (i64, i64, &'q [(u64, &'q str, &'q str)]);
+
+fn request(queries: &[Query<'_>], accepted: &[u64]) -> Vec<u8> {
     let mut body = Vec::new();
     for (start_ms, end_ms, matchers) in queries {
         wire::put_message(&mut body, 1, |message| {

@@ -221,8 +221,8 @@ fn histograms() -> impl Strategy<Value = WriteHistogram> {
 fn batches() -> impl Strategy<Value = WriteBatch> {
     let labels = prop::collection::btree_map("[a-zé\u{10348}]{0,130}", ".{0,5}", 0..5);
     let sample = (any::<i64>(), -1e9..1e9f64).prop_map(|(timestamp_ms, value)| Sample { timestamp_ms, value });
-    let histogram = (any::<i64>(), histograms())
-        .prop_map(|(timestamp_ms, histogram)| HistogramSample { timestamp_ms, histogram });
+    let histogram =
+        (any::<i64>(), histograms()).prop_map(|(timestamp_ms, histogram)| HistogramSample { timestamp_ms, histogram });
     let series = (
         labels,
         prop::collection::vec(sample, 0..3),
@@ -297,8 +297,7 @@ fn labels_keep_their_order_and_unknown_fields_are_skipped() {
         unknown: "?".repeat(300),
         ..Default::default()
     };
-    let request =
-        oracle::WriteRequest { timeseries: vec![series], skip_label_validation: true, ..Default::default() };
+    let request = oracle::WriteRequest { timeseries: vec![series], skip_label_validation: true, ..Default::default() };
     let body = request.encode_to_vec();
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(record_v1(&body).unwrap().unsorted, [vec![pair("z", "1"), pair("a", ""), pair("z", "größe")]]);

@@ -1,39 +1,20 @@
-//! Every request, counted and logged.
-//!
-//! One middleware around all routes measures what the dashboards read, `cortex_request_duration_seconds` and its
-//! neighbours, and writes a line for requests that failed. A request ends when its last byte was handed to the
-//! connection, or when the client went away; its answer's body is wrapped to see that.
+//! What is counted of requests: `cortex_request_duration_seconds` and its neighbours.
 //!
 //! The label `route` is the pattern that matched, never the path: paths hold ids. The handles of a route's metrics are found by
 //! one look into a table, without building strings.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
 use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
-use axum::{Router, middleware};
-use bytes::Bytes;
-use http::{HeaderMap, Method, header};
-use http_body::{Frame, SizeHint};
-use norn_base::Error;
-use norn_base::clock::SharedClock;
+use http::Method;
 use parking_lot::{Mutex, RwLock};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use tracing::Level;
 
 use super::{DURATION_BUCKETS, Histograms, MetricsRegistry};
-use crate::errors::{self, FailureChain};
-use crate::tenant::{ORG_ID, is_grpc};
 
 /// Buckets of message sizes, in bytes.
 const MESSAGE_BUCKETS: &[f64] = {
@@ -71,26 +52,28 @@ pub struct RequestMetrics {
 
 /// The handles of one method and route.
 #[derive(Debug)]
-struct Route {
+pub(super) struct Route {
     method: String,
-    name: Arc<str>,
-    inflight: Gauge,
-    request_bytes: Histogram,
-    response_bytes: Histogram,
+    /// The label.
+    pub(super) name: Arc<str>,
+    pub(super) inflight: Gauge,
+    pub(super) request_bytes: Histogram,
+    pub(super) response_bytes: Histogram,
     // A handful: one for each status that the route has answered with.
     durations: Mutex<Vec<(Outcome, Histogram)>>,
 }
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Outcome {
-    status: StatusLabel,
-    websocket: bool,
+pub(super) struct Outcome {
+    pub(super) status: StatusLabel,
+    pub(super) websocket: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum StatusLabel {
+pub(super) enum StatusLabel {
     Http(u16),
+    /// The number of a code.
     Grpc(i32),
 }
 
@@ -118,7 +101,8 @@ impl RequestMetrics {
         })
     }
 
-    fn route(&self, method: &Method, pattern: &str, grpc: bool) -> Arc<Route> {
+    /// The handles of a route; its first request makes them.
+    pub(super) fn route(&self, method: &Method, pattern: &str, grpc: bool) -> Arc<Route> {
         let method = bounded(method);
         if let Some(route) = self.routes.read().get(method).and_then(|routes| routes.get(pattern)) {
             return route.clone();
@@ -145,7 +129,7 @@ impl RequestMetrics {
         route
     }
 
-    fn observe_duration(&self, route: &Route, outcome: Outcome, duration: Duration) {
+    pub(super) fn observe_duration(&self, route: &Route, outcome: Outcome, duration: Duration) {
         let mut durations = route.durations.lock();
         if let Some((_, histogram)) = durations.iter().find(|(known, _)| *known == outcome) {
             return histogram.observe(duration.as_secs_f64());
@@ -162,7 +146,7 @@ impl RequestMetrics {
 }
 
 impl StatusLabel {
-    fn text(self) -> String {
+    pub(super) fn text(self) -> String {
         match self {
             Self::Http(status) => status.to_string(),
             Self::Grpc(code) => grpc_code_name(code).to_owned(),
@@ -170,7 +154,7 @@ impl StatusLabel {
     }
 
     /// Whether someone who runs norn should know.
-    fn is_failure(self) -> bool {
+    pub(super) fn is_failure(self) -> bool {
         match self {
             Self::Http(status) => status >= 500,
             // Unknown, DeadlineExceeded, Internal, Unavailable, DataLoss.
@@ -223,7 +207,7 @@ fn bounded(method: &Method) -> &Method {
 }
 
 /// The pattern of requests that no route takes: not one of a path, and not the same for both kinds of requests.
-fn unmatched(grpc: bool) -> &'static str {
+pub(super) fn unmatched(grpc: bool) -> &'static str {
     if grpc { "other" } else { "" }
 }
 
@@ -238,235 +222,20 @@ fn route_name(pattern: &str) -> String {
     }
 }
 
-/// Measures and logs the requests of the routers that it wraps.
-#[derive(Debug, Clone)]
-pub struct RequestObserver {
-    metrics: Arc<RequestMetrics>,
-    clock: SharedClock,
-    log_at_info: bool,
-}
-
-impl RequestObserver {
-    /// An observer; `clock` measures durations.
-    pub fn new(metrics: Arc<RequestMetrics>, clock: SharedClock) -> Self {
-        Self { metrics, clock, log_at_info: false }
-    }
-
-    /// Logs requests that did not fail at level info instead of debug.
-    #[must_use]
-    pub fn with_log_at_info(mut self, log_at_info: bool) -> Self {
-        self.log_at_info = log_at_info;
-        self
-    }
-
-    /// Wraps all routes of a router and its fallback. To be called last, so that it sees all that happens inside.
-    pub fn wrap<S: Clone + Send + Sync + 'static>(&self, router: Router<S>) -> Router<S> {
-        router.layer(middleware::from_fn_with_state(self.clone(), observe))
-    }
-}
-
-async fn observe(State(observer): State<RequestObserver>, request: Request, next: Next) -> Response {
-    let grpc = is_grpc(request.headers());
-    let matched = request.extensions().get::<MatchedPath>();
-    let pattern = match matched {
-        Some(_) if grpc => request.uri().path(),
-        Some(path) => path.as_str(),
-        None => unmatched(grpc),
-    };
-    let route = observer.metrics.route(request.method(), pattern, grpc);
-    if let Some(size) = request.body().size_hint().exact() {
-        route.request_bytes.observe(size as f64);
-    }
-    route.inflight.inc();
-    let websocket = request.headers().get(header::UPGRADE).is_some_and(|value| value.as_bytes() == b"websocket");
-    let mut watch = Watch {
-        line: RequestLine {
-            method: request.method().clone(),
-            path: request.uri().path().to_owned(),
-            tenant: tenant_of(request.headers()),
-        },
-        started: observer.clock.monotonic(),
-        observer,
-        route,
-        // A client that went away before there was an answer.
-        outcome: Outcome { status: if grpc { StatusLabel::Grpc(1) } else { StatusLabel::Http(499) }, websocket },
-        chain: None,
-        response_bytes: 0,
-    };
-    let response = run_caught(next, request, grpc).await;
-    watch.chain = response.extensions().get::<FailureChain>().cloned();
-    if grpc {
-        // A code in the headers is final; otherwise it comes with the trailers.
-        if let Some(code) = grpc_code(response.headers()) {
-            watch.outcome.status = StatusLabel::Grpc(code);
-        }
-    } else {
-        watch.outcome.status = StatusLabel::Http(response.status().as_u16());
-    }
-    response.map(|body| Body::new(WatchedBody { body, watch }))
-}
-
-/// Runs the handler; if it panics, this request fails and no other.
-async fn run_caught(next: Next, request: Request, grpc: bool) -> Response {
-    let mut handler = pin!(next.run(request));
-    let polled =
-        std::future::poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(context))) {
-            Ok(polled) => polled.map(Some),
-            Err(_) => Poll::Ready(None),
-        });
-    match polled.await {
-        Some(response) => response,
-        // What it said stands in the log, where the process's panic hook has put it.
-        None => {
-            let error = Error::internal("the request failed because of a bug in norn");
-            if grpc { errors::grpc::to_status(&error).into_http() } else { errors::plain_error(&error) }
-        }
-    }
-}
-
-fn grpc_code(headers: &HeaderMap) -> Option<i32> {
-    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
-}
-
-/// The header as it came, for the log; it is checked elsewhere.
-fn tenant_of(headers: &HeaderMap) -> String {
-    let value = headers.get(ORG_ID).map_or(&b""[..], |value| value.as_bytes());
-    String::from_utf8_lossy(&value[..value.len().min(200)]).into_owned()
-}
-
-/// One request from its start to its end; the end is when this is dropped.
-#[derive(Debug)]
-struct Watch {
-    observer: RequestObserver,
-    route: Arc<Route>,
-    line: RequestLine,
-    started: Duration,
-    outcome: Outcome,
-    chain: Option<FailureChain>,
-    response_bytes: u64,
-}
-
-#[derive(Debug)]
-struct RequestLine {
-    method: Method,
-    path: String,
-    tenant: String,
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.route.inflight.dec();
-        let duration = self.observer.clock.monotonic().saturating_sub(self.started);
-        self.observer.metrics.observe_duration(&self.route, self.outcome, duration);
-        self.route.response_bytes.observe(self.response_bytes as f64);
-        self.log(duration);
-    }
-}
-
-impl Watch {
-    fn log(&self, duration: Duration) {
-        let failed = self.outcome.status.is_failure();
-        let wanted = match (failed, self.observer.log_at_info) {
-            (true, _) => tracing::enabled!(Level::WARN),
-            (false, true) => tracing::enabled!(Level::INFO),
-            (false, false) => tracing::enabled!(Level::DEBUG),
-        };
-        if !wanted {
-            return;
-        }
-        let RequestLine { method, path, tenant } = &self.line;
-        let (route, status) = (&*self.route.name, self.outcome.status.text());
-        let duration_ms = duration.as_secs_f64() * 1000.0;
-        let err = self.chain.as_ref().map(|chain| &*chain.0);
-        if failed {
-            tracing::warn!(%method, path, route, user = tenant, status, duration_ms, err, "request failed");
-        } else if self.observer.log_at_info {
-            tracing::info!(%method, path, route, user = tenant, status, duration_ms, err, "request");
-        } else {
-            tracing::debug!(%method, path, route, user = tenant, status, duration_ms, err, "request");
-        }
-    }
-}
-
-/// Passes a body on and sees its end.
-struct WatchedBody {
-    body: Body,
-    watch: Watch,
-}
-
-impl HttpBody for WatchedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            if let Some(bytes) = frame.data_ref() {
-                self.watch.response_bytes += bytes.len() as u64;
-            }
-            if let Some(code) = frame.trailers_ref().and_then(grpc_code) {
-                self.watch.outcome.status = StatusLabel::Grpc(code);
-            }
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use axum::routing::get;
-    use norn_base::ErrorKind;
-    use norn_base::clock::ManualClock;
-    use tower::ServiceExt;
-
     use super::*;
-    use crate::errors::HttpError;
-    use crate::logging::tests::Lines;
 
-    /// Sends one request through `router` and drops the answer.
-    async fn send(router: &Router, path: &str) {
-        let request = Request::get(path).header(ORG_ID, "team-a").body(Body::empty()).unwrap();
-        router.clone().oneshot(request).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn failed_requests_are_logged_with_their_causes() {
-        let lines = Lines::default();
-        let _guard = lines.collect();
-        let clock = ManualClock::at(0);
-        let of_handler = clock.clone();
-        let broken = move || async move {
-            of_handler.advance(Duration::from_millis(1500));
-            let error = Error::new(ErrorKind::Unavailable, "no ingester").with_source("connection refused");
-            Err::<(), _>(HttpError(error))
-        };
-        let registry = MetricsRegistry::default();
-        let observer = RequestObserver::new(RequestMetrics::register(&registry), clock);
-        let routes = Router::new().route("/api/{name}", get(broken)).route("/fine", get(|| async { "fine" }));
-        let router = observer.wrap(routes);
-        send(&router, "/api/x").await;
-        send(&router, "/fine").await;
-        let text = lines.text();
-        let (_, line) = text.split_once("level=").unwrap();
-        assert_eq!(
-            line,
-            "warn msg=\"request failed\" method=GET path=/api/x route=api_name user=team-a status=503 \
-             duration_ms=1500 err=\"no ingester: connection refused\"\n"
-        );
-        let labels = "{method=\"GET\",route=\"api_name\",status_code=\"503\",ws=\"false\"}";
-        let sum = format!("cortex_request_duration_seconds_sum{labels} 1.5\n");
-        assert!(registry.prometheus_text(&[]).contains(&sum));
+    #[test]
+    fn routes_are_named_after_their_patterns() {
+        fn check(pattern: &str, expected: &str) {
+            assert_eq!(route_name(pattern), expected);
+        }
+        check("/api/v1/push", "api_v1_push");
+        check("/prometheus/api/v1/label/{name}/values", "prometheus_api_v1_label_name_values");
+        check("/ui/{*path}", "ui_path");
+        check("/", "root");
+        check("", "other");
     }
 
     #[test]
@@ -482,35 +251,5 @@ mod tests {
             let method = Method::from_bytes(format!("MADEUP{number}").as_bytes()).unwrap();
             assert_eq!(metrics.route(&method, "", false).method, "OTHER");
         }
-    }
-
-    #[tokio::test]
-    async fn a_panic_fails_only_its_own_request() {
-        let broken = get(|| async {
-            if std::hint::black_box(true) {
-                panic!("expected by this test")
-            }
-        });
-        let registry = MetricsRegistry::default();
-        let observer = RequestObserver::new(RequestMetrics::register(&registry), ManualClock::at(0));
-        let router = observer.wrap(Router::new().route("/", broken));
-        for _ in 0..2 {
-            send(&router, "/").await;
-        }
-        let series =
-            "cortex_request_duration_seconds_count{method=\"GET\",route=\"root\",status_code=\"500\",ws=\"false\"} 2\n";
-        assert!(registry.prometheus_text(&[]).contains(series));
-    }
-
-    #[test]
-    fn routes_are_named_after_their_patterns() {
-        fn check(pattern: &str, expected: &str) {
-            assert_eq!(route_name(pattern), expected);
-        }
-        check("/api/v1/push", "api_v1_push");
-        check("/prometheus/api/v1/label/{name}/values", "prometheus_api_v1_label_name_values");
-        check("/ui/{*path}", "ui_path");
-        check("/", "root");
-        check("", "other");
     }
 }

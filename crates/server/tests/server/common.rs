@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
-use norn_base::clock::SystemClock;
+use norn_base::clock::{SharedClock, SystemClock};
 use norn_base::tasks::{Stop, Tasks};
 use norn_server::app::App;
 use norn_server::listener::{ConnectionMetrics, Listener, ListenerOptions};
@@ -34,11 +34,21 @@ impl Server {
 
     /// The same below a path prefix.
     pub(crate) async fn start_at(options: ListenerOptions, prefix: &str, build: impl FnOnce(App) -> App) -> Self {
+        Self::start_with(options, prefix, SystemClock::shared(), build).await
+    }
+
+    /// The same with a clock for certificates.
+    pub(crate) async fn start_with(
+        options: ListenerOptions,
+        prefix: &str,
+        clock: SharedClock,
+        build: impl FnOnce(App) -> App,
+    ) -> Self {
         let registry = MetricsRegistry::default();
         let observer = RequestObserver::new(RequestMetrics::register(&registry), SystemClock::shared());
         let router: Router = build(App::new(observer, prefix)).finish();
         let metrics = ConnectionMetrics::register(&registry);
-        let listener = Listener::bind(options, SystemClock::shared(), &metrics).await.unwrap();
+        let listener = Listener::bind(options, clock, &metrics).await.unwrap();
         let (address, stop, tasks) = (listener.local_address(), Stop::new(), Tasks::new());
         let farewell = Stop::new();
         let listener = listener.closing_connections_on(farewell.clone());
@@ -52,10 +62,14 @@ impl Server {
 
     /// One request on a connection of its own.
     pub(crate) async fn get(&self, path: &str, headers: &str) -> Answer {
+        self.request("GET", path, headers).await
+    }
+
+    /// The same with another method, and no body.
+    pub(crate) async fn request(&self, method: &str, path: &str, headers: &str) -> Answer {
         let mut client = self.connect().await;
-        client
-            .send(format!("GET {path} HTTP/1.1\r\nhost: norn\r\nconnection: close\r\n{headers}\r\n").as_bytes())
-            .await;
+        let common = "host: norn\r\nconnection: close\r\ncontent-length: 0\r\n";
+        client.send(format!("{method} {path} HTTP/1.1\r\n{common}{headers}\r\n").as_bytes()).await;
         client.answer().await
     }
 
@@ -146,6 +160,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.buffer.drain(..head_end + 4);
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         Answer { status, head, body: Vec::new() }
+    }
+
+    /// The next bytes.
+    pub(crate) async fn bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.buffer.len() < count {
+            assert!(self.more().await, "the connection ended after {} bytes", self.buffer.len());
+        }
+        self.buffer.drain(..count).collect()
     }
 
     /// Waits until the server has closed the connection, and returns what came before.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -193,6 +194,31 @@ async fn an_answer_that_takes_too_long_is_given_up() {
 }
 
 #[tokio::test]
+async fn websockets_outlive_the_limits_of_time() {
+    let echo = async |mut socket: WebSocket| {
+        while let Some(Ok(message)) = socket.recv().await {
+            socket.send(message).await.unwrap();
+        }
+    };
+    let upgrade = get(async move |upgrade: WebSocketUpgrade| upgrade.on_upgrade(echo));
+    let timeouts = Timeouts { header: LONG, read: Some(SHORT), write: Some(SHORT), idle: Some(SHORT) };
+    let server = Server::start(with_timeouts(timeouts), |app| app.admin(Router::new().route("/tail", upgrade))).await;
+    let mut client = server.connect().await;
+    client
+        .send(
+            b"GET /tail HTTP/1.1\r\nhost: norn\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+              sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        )
+        .await;
+    assert_eq!(client.answer_without_body().await.status, 101);
+    let waited = tokio::time::timeout(3 * SHORT, client.closed()).await;
+    assert!(waited.is_err(), "the connection was cut");
+    // A text frame of two bytes, masked with zeros as RFC 6455 lets clients, and the answer, which is not masked.
+    client.send(&[0x81, 0x82, 0, 0, 0, 0, b'h', b'i']).await;
+    assert_eq!(client.bytes(4).await, [0x81, 0x02, b'h', b'i']);
+}
+
+#[tokio::test]
 async fn connections_beyond_the_limit_wait() {
     let server = Server::start(ListenerOptions { connections_max: 1, ..options() }, hello).await;
     let mut first = server.connect().await;
@@ -242,7 +268,7 @@ async fn connections_close_at_a_farewell_and_at_their_age() {
     assert_eq!(server.get("/", "").await.status, 200);
 
     let never = Router::new().route("/never", get(std::future::pending::<()>));
-    let aged = ListenerOptions { age_max: Some(SHORT), age_grace: Some(SHORT), ..options() };
+    let aged = ListenerOptions { age_max: Some(10 * SHORT), age_grace: Some(SHORT), ..options() };
     let server = Server::start(aged, |app| hello(app).api(never)).await;
     let (mut idle, mut busy) = (server.connect().await, server.connect().await);
     assert_eq!(idle.get("/").await.status, 200);

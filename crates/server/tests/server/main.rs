@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails; the lint knows only test functions")]
 
 mod common;
+mod conformance;
 mod grpc;
 mod http;
 mod process;

@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use norn_base::clock::ManualClock;
 use norn_server::app::App;
-use norn_server::listener::{ClientAuth, ListenerOptions, PemSource, TlsError, TlsOptions, TlsVersion};
+use norn_server::listener::{
+    ClientAuth, ConnectionMetrics, Listener, ListenerOptions, PemSource, TlsError, TlsOptions, TlsVersion,
+};
+use norn_server::telemetry::MetricsRegistry;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -51,8 +55,12 @@ fn tls_options(folder: &Path) -> TlsOptions {
 }
 
 async fn start(tls: TlsOptions) -> Server {
+    start_at(tls, ManualClock::at(0)).await
+}
+
+async fn start_at(tls: TlsOptions, clock: Arc<ManualClock>) -> Server {
     let build = |app: App| app.admin(Router::new().route("/", get(|| async { "hello" })));
-    Server::start(ListenerOptions { tls: Some(tls), ..options() }, build).await
+    Server::start_with(ListenerOptions { tls: Some(tls), ..options() }, "", clock, build).await
 }
 
 /// A client that trusts `authority`, shows `certificate` and speaks `protocol`.
@@ -131,7 +139,8 @@ async fn clients_show_certificates_where_they_must() {
 async fn changed_certificates_are_taken_and_broken_ones_left() {
     let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
     write(folder.path(), &authority.issue("localhost"));
-    let server = start(tls_options(folder.path())).await;
+    let clock = ManualClock::at(0);
+    let server = start_at(tls_options(folder.path()), clock.clone()).await;
     let connector = client(&authority, None, "http/1.1");
     let served = async || {
         let stream = connect(&server, &connector).await.unwrap();
@@ -139,14 +148,34 @@ async fn changed_certificates_are_taken_and_broken_ones_left() {
     };
     let first = served().await;
     write(folder.path(), &("broken".to_owned(), "broken".to_owned()));
-    // Longer than the server may take to look again.
-    let past = tokio::time::Instant::now() + Duration::from_millis(1500);
-    while tokio::time::Instant::now() < past {
-        assert_eq!(served().await, first);
-    }
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(served().await, first);
     write(folder.path(), &authority.issue("localhost"));
-    let changed = async { while served().await == first {} };
-    tokio::time::timeout(Duration::from_secs(10), changed).await.unwrap();
+    // Within a second of the last look nobody looks again.
+    assert_eq!(served().await, first);
+    clock.advance(Duration::from_secs(2));
+    assert_ne!(served().await, first);
+}
+
+#[tokio::test]
+async fn versions_and_cipher_suites_are_limited() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
+    write(folder.path(), &authority.issue("localhost"));
+    let mut tls = tls_options(folder.path());
+    tls.version_min = TlsVersion::Tls13;
+    tls.cipher_suites = vec!["TLS_AES_256_GCM_SHA384".to_owned()];
+    let server = start(tls.clone()).await;
+    let stream = connect(&server, &client(&authority, None, "http/1.1")).await.unwrap();
+    let session = stream.get_ref().1;
+    assert_eq!(session.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
+    let suite = session.negotiated_cipher_suite().map(|suite| suite.suite());
+    assert_eq!(suite, Some(rustls::CipherSuite::TLS13_AES_256_GCM_SHA384));
+    tls.cipher_suites = vec!["TLS_RSA_WITH_RC4_128_SHA".to_owned()];
+    let metrics = ConnectionMetrics::register(&MetricsRegistry::default());
+    let options = ListenerOptions { tls: Some(tls), ..options() };
+    let error = Listener::bind(options, ManualClock::at(0), &metrics).await.unwrap_err();
+    let chain = norn_base::Error::from(error).chain();
+    assert!(chain.contains("cipher suite \"TLS_RSA_WITH_RC4_128_SHA\" is not supported"), "{chain}");
 }
 
 #[test]

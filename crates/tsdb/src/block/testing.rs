@@ -87,7 +87,11 @@ fn line(batch: &SeriesBatch, index: usize) -> String {
     let series = batch.series(index);
     let pairs: Vec<String> = series.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let value = |value: &f64| if is_stale(*value) { "stale".to_owned() } else { value.to_string() };
-    let samples: Vec<String> =
-        series.timestamps_ms.iter().zip(series.values).map(|(time, sample)| format!("{time}:{}", value(sample))).collect();
+    let samples: Vec<String> = series
+        .timestamps_ms
+        .iter()
+        .zip(series.values)
+        .map(|(time, sample)| format!("{time}:{}", value(sample)))
+        .collect();
     format!("{}: {}", pairs.join(" "), samples.join(" "))
 }

@@ -50,6 +50,19 @@ impl BitEnd {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutOfBits;
 
+/// As [`BitReader::refill`], for the last bytes.
+#[cold]
+fn refill_slowly(mut rest: &[u8], mut window: u64, mut available: u32) -> (&[u8], u64, u32) {
+    while available <= 56
+        && let Some((next, behind)) = rest.split_first()
+    {
+        window |= u64::from(*next) << (56 - available);
+        available += 8;
+        rest = behind;
+    }
+    (rest, window, available)
+}
+
 /// Reads a stream of bits from its start.
 #[derive(Debug, Clone)]
 pub struct BitReader<'a> {
@@ -82,18 +95,8 @@ impl<'a> BitReader<'a> {
             self.rest = &self.rest[taken as usize..];
             self.available += taken * 8;
         } else {
-            self.refill_slowly();
-        }
-    }
-
-    #[cold]
-    fn refill_slowly(&mut self) {
-        while self.available <= 56
-            && let Some((next, rest)) = self.rest.split_first()
-        {
-            self.window |= u64::from(*next) << (56 - self.available);
-            self.available += 8;
-            self.rest = rest;
+            // By value, so that the reader can live in registers.
+            (self.rest, self.window, self.available) = refill_slowly(self.rest, self.window, self.available);
         }
     }
 
@@ -118,10 +121,16 @@ impl<'a> BitReader<'a> {
     #[inline]
     pub fn read(&mut self, count: u32) -> Result<u64, OutOfBits> {
         debug_assert!((1..=64).contains(&count));
-        if count > 56 {
-            let high = self.read(count - 32)?;
-            return Ok(high << 32 | self.read(32)?);
+        if count <= 56 {
+            return self.read_short(count);
         }
+        let high = self.read_short(count - 32)?;
+        Ok(high << 32 | self.read_short(32)?)
+    }
+
+    /// The next bits, at most what one refill brings.
+    #[inline]
+    fn read_short(&mut self, count: u32) -> Result<u64, OutOfBits> {
         if count > self.available {
             self.refill();
         }

@@ -204,17 +204,21 @@ impl<'a> XorDecoder<'a> {
             1 => self.read_second(),
             _ => self.read_later(),
         };
-        outcome.map_err(|error| self.error(error))?;
+        if let Err(error) = outcome {
+            return Err(chunk_error(error, self.bytes, self.read, self.count));
+        }
         self.read += 1;
         Ok(Some((self.last.timestamp_ms, f64::from_bits(self.last.value))))
     }
 
+    #[inline]
     fn read_first(&mut self) -> Result<(), XorReadError> {
         self.last.timestamp_ms = self.reader.read_varint()?;
         self.last.value = self.reader.read(64)?;
         Ok(())
     }
 
+    #[inline]
     fn read_second(&mut self) -> Result<(), XorReadError> {
         self.last.delta_ms = self.reader.read_uvarint()?;
         self.advance()
@@ -254,15 +258,14 @@ impl<'a> XorDecoder<'a> {
         self.last.value = self.window.read(&mut self.reader, self.last.value)?;
         Ok(())
     }
+}
 
-    #[cold]
-    fn error(&self, error: XorReadError) -> ChunkError {
-        match error {
-            XorReadError::OutOfBits => {
-                ChunkError::Truncated { bytes: self.bytes, sample: self.read, samples: self.count }
-            }
-            XorReadError::WindowTooWide => ChunkError::Damaged { what: "a value's window is wider than 64 bits" },
-        }
+/// By value, so that a decoder can live in registers.
+#[cold]
+fn chunk_error(error: XorReadError, bytes: usize, sample: u16, samples: u16) -> ChunkError {
+    match error {
+        XorReadError::OutOfBits => ChunkError::Truncated { bytes, sample, samples },
+        XorReadError::WindowTooWide => ChunkError::Damaged { what: "a value's window is wider than 64 bits" },
     }
 }
 

@@ -115,7 +115,7 @@ impl Job {
     }
 
     fn range_ms(&self) -> i64 {
-        self.range_end_ms - self.range_start_ms
+        self.range_end_ms.saturating_sub(self.range_start_ms)
     }
 
     /// Whether both would touch the same series at the same time, so that this one has to wait for the other.
@@ -138,7 +138,7 @@ pub fn plan(blocks: &[Candidate], options: &PlannerOptions, now_ms: i64) -> Vec<
     let mut jobs: Vec<Job> = Vec::new();
     for (group, mut metas) in main_groups(blocks) {
         metas.sort_by_key(|meta| (meta.min_time, meta.shard().to_owned(), meta.ulid));
-        for range_ms in &options.ranges_ms {
+        for range_ms in options.ranges_ms.iter().filter(|range_ms| **range_ms > 0) {
             let shortest = options.ranges_ms.first() == Some(range_ms);
             for (start_ms, members) in group_by_range(&metas, *range_ms) {
                 let job = |stage, shard: String, blocks: Vec<BlockMeta>| Job {
@@ -182,7 +182,7 @@ fn main_group(meta: &BlockMeta) -> (i64, BTreeMap<String, String>) {
 fn group_by_range<'a>(metas: &[&'a BlockMeta], range_ms: i64) -> BTreeMap<i64, Vec<&'a BlockMeta>> {
     let mut groups: BTreeMap<i64, Vec<&BlockMeta>> = BTreeMap::new();
     for meta in metas {
-        let start_ms = meta.min_time.div_euclid(range_ms) * range_ms;
+        let start_ms = meta.min_time.div_euclid(range_ms).saturating_mul(range_ms);
         if meta.max_time <= start_ms.saturating_add(range_ms) {
             groups.entry(start_ms).or_default().push(meta);
         }
@@ -218,7 +218,7 @@ fn is_over(job: &Job, newest_ms: i64, now_ms: i64) -> bool {
     job.range_end_ms <= newest_ms
         || job.range_end_ms.saturating_add(job.range_ms()) <= now_ms
         || job.blocks.iter().all(|block| block.compaction.level == 1)
-        || job.max_time() - job.min_time() == job.range_ms()
+        || job.max_time().saturating_sub(job.min_time()) == job.range_ms()
 }
 
 /// Whether replicas of a block of level 1 may still be under way.

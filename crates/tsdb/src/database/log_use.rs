@@ -46,10 +46,13 @@ impl LogUse {
         if is_in_blocks { self.take_checkpoint().map(|taken| taken.0) } else { None }
     }
 
-    /// A checkpoint has all that lies before its position, up to a sample at `max_ms`. Returns the one before it.
+    /// A checkpoint has all that lies before its position, up to a sample at `max_ms`. Returns the one before it, unless it
+    /// has the same position, and thereby the same file.
     pub(super) fn replace_checkpoint(&mut self, checkpoint: Checkpoint, max_ms: Option<i64>) -> Option<Checkpoint> {
         self.segments.retain(|known| known.segment >= checkpoint.position.segment);
-        self.checkpoint.replace((checkpoint, max_ms)).map(|older| older.0)
+        let position = checkpoint.position;
+        let older = self.checkpoint.replace((checkpoint, max_ms)).map(|older| older.0);
+        older.filter(|older| older.position != position)
     }
 
     /// Takes the checkpoint, and the newest sample in it, out of the tenant's hands.

@@ -7,3 +7,7 @@ mod readable;
 // Real blocks of the original server: read, written again, compacted.
 #[cfg(test)]
 mod conformance;
+
+// A block as the first release wrote it.
+#[cfg(test)]
+mod released;

@@ -27,23 +27,22 @@ impl WriteClient for Answer {
     }
 }
 
-fn router(answer: fn() -> norn_base::Result<()>, change: impl FnOnce(&mut WriteRules)) -> Router {
-    let mut rules = WriteRules::default();
-    change(&mut rules);
+/// The routes of a distributor with these rules, in front of this client.
+pub(super) fn setup(client: Arc<dyn WriteClient>, rules: WriteRules, bytes_max: usize) -> Router {
     let random = SeededRandom::shared(1);
     let distributor = Distributor::new(
         DistributorSettings::default(),
         Arc::new(rules),
-        ManualClock::at(1_793_494_800_000),
+        ManualClock::at(1_795_000_000_000),
         random.clone(),
         Arc::new(MemoryHaStore::default()),
-        Arc::new(Answer(answer)),
+        client,
         DistributorMetrics::default(),
     );
     let bodies = BodyReader::new(MemoryBudget::new("bodies", u64::MAX), ComputePool::start(1, 8).unwrap());
     let settings = HttpSettings {
-        write_bytes_max: 10_000,
-        otlp_bytes_max: 10_000,
+        write_bytes_max: bytes_max,
+        otlp_bytes_max: bytes_max,
         retry_after: RetryAfter::default(),
         skip_label_names_header: false,
         skip_label_count_header: false,
@@ -51,14 +50,20 @@ fn router(answer: fn() -> norn_base::Result<()>, change: impl FnOnce(&mut WriteR
     Tenancy::by_header().protect(routes(Arc::new(distributor), bodies, random, settings))
 }
 
-struct Answered {
-    status: u16,
+fn router(answer: fn() -> norn_base::Result<()>, change: impl FnOnce(&mut WriteRules)) -> Router {
+    let mut rules = WriteRules::default();
+    change(&mut rules);
+    setup(Arc::new(Answer(answer)), rules, 10_000)
+}
+
+pub(super) struct Answered {
+    pub(super) status: u16,
     headers: HeaderMap,
     body: Vec<u8>,
 }
 
 impl Answered {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
@@ -67,7 +72,7 @@ impl Answered {
     }
 }
 
-async fn send(router: Router, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answered {
+pub(super) async fn send(router: Router, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answered {
     let mut request = Request::post(path).header("X-Scope-OrgID", "t");
     for (name, value) in headers {
         request = request.header(*name, *value);

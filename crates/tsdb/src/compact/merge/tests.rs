@@ -35,7 +35,8 @@ fn series_of_all_blocks_are_there_once() {
     write_block(directory.path(), 1, &[("a=1", "10:1 20:2"), ("a=2", "10:1")]);
     write_block(directory.path(), 2, &[("a=1", "30:3"), ("a=3", "10:1 | 20:2")]);
     write_block(directory.path(), 3, &[("a=1", "15:9 20:7"), ("a=3", "10:1 | 20:2")]);
-    let results = run(directory.path(), &[1, 2, 3], CompactionOptions { source: "compactor".into(), ..Default::default() });
+    let results =
+        run(directory.path(), &[1, 2, 3], CompactionOptions { source: "compactor".into(), ..Default::default() });
     let [Some(meta)] = &results[..] else { panic!("{results:?}") };
     assert_eq!(read(directory.path(), meta), ["a=1: 10:1 15:9 20:7 30:3", "a=2: 10:1", "a=3: 10:1 20:2"]);
     assert_eq!(meta.compaction.level, 2);
