@@ -12,8 +12,13 @@ use std::path::Path;
 /// The tables of settings.
 const TABLES: [&str; 3] = ["mimir/settings.tsv", "mimir/hidden.tsv", "own/settings.tsv"];
 
+/// Checks this workspace.
+pub(crate) fn check_workspace() -> Result<(), String> {
+    check(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+}
+
 /// Lists the settings whose fields nobody reads, as an error. `root` is the folder of the workspace.
-pub(crate) fn check(root: &Path) -> Result<(), String> {
+fn check(root: &Path) -> Result<(), String> {
     let fields = fields_with_effect(&root.join("crates/config/src"))?;
     let mut used = BTreeSet::new();
     for entry in read_dir(&root.join("crates"))? {

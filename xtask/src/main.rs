@@ -3,7 +3,9 @@
 //! - `layers`: edges between crates that must not exist.
 //! - `licenses`: licences of all dependencies, and crates that stand in the lock file twice.
 //! - `formats`: every format has its document.
+//! - `config`: every setting with an effect sets a field that is read.
 
+mod config_coverage;
 mod formats;
 mod layers;
 mod licenses;
@@ -13,8 +15,12 @@ use std::process::ExitCode;
 
 type Check = fn() -> Result<(), String>;
 
-const CHECKS: [(&str, Check); 3] =
-    [("layers", layers::check), ("licenses", licenses::check), ("formats", formats::check)];
+const CHECKS: [(&str, Check); 4] = [
+    ("layers", layers::check),
+    ("licenses", licenses::check),
+    ("formats", formats::check),
+    ("config", config_coverage::check_workspace),
+];
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();

@@ -5,9 +5,11 @@
 //!
 //! Ceiling: a series is about 270 bytes on the wire. Reading them once, checking them as UTF-8 once, copying the
 //! strings once and hashing them once are about 20 ns each at the speed of the cache; walking 30 fields at 2 ns and
-//! checking 60 bytes of names at half a nanosecond are 90 ns. 250 ns a series is the budget, 170 ns the expectation.
+//! checking 60 bytes of names at half a nanosecond are 90 ns. 250 ns a series is the budget, 170 ns the
+//! expectation.
 //!
-//! Last numbers: RESULTS
+//! Last numbers: 185 ns of CPU a series (21 Nov 2026, two shared virtual cores with AVX-512, release build without LTO;
+//! wall time was 310 ns beside other work). Before plain labels and samples had a path of their own: 285 ns.
 
 use std::sync::Arc;
 

@@ -28,6 +28,9 @@ pub mod ha;
 /// The HTTP API.
 pub mod http;
 
+/// The HTTP API for Influx line protocol.
+pub mod influx;
+
 /// Pages for operators.
 pub mod pages;
 
@@ -162,6 +165,7 @@ pub struct Distributor {
 enum Protocol {
     RemoteWrite(Version),
     Otlp,
+    Influx,
     Internal,
 }
 
@@ -240,6 +244,11 @@ impl Distributor {
             outcome.result = Err(error.with_id(translate::PARSE_ERROR_ID).with_rest_accepted());
         }
         outcome
+    }
+
+    /// Takes parsed lines of Influx' protocol.
+    async fn push_influx(&self, tenant: &TenantId, lines: &influx::Lines) -> PushOutcome {
+        self.push(tenant, lines, Protocol::Influx, PushOptions::default()).await
     }
 
     /// Takes a batch that norn made itself: its own metrics, results of rules.
@@ -444,6 +453,7 @@ fn count_request(state: &TenantState, protocol: Protocol) {
         Protocol::RemoteWrite(Version::V1) => 0,
         Protocol::RemoteWrite(Version::V2) => 1,
         Protocol::Otlp => 2,
+        Protocol::Influx => 3,
         Protocol::Internal => return,
     };
     state.metrics.requests_in[version].inc();

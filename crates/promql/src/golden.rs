@@ -131,7 +131,8 @@ fn check_answer(case: &Json, result: &QueryResult, annotated: bool) -> Result<()
             let mut expected: Vec<&str> =
                 expect[kind].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
             let mut found: Vec<&str> = found.iter().map(String::as_str).collect();
-            (expected.sort_unstable(), found.sort_unstable());
+            expected.sort_unstable();
+            found.sort_unstable();
             if expected != found {
                 return Err(format!("{kind} {found:?} instead of {expected:?}"));
             }

@@ -24,11 +24,11 @@ use norn_model::Matcher;
 use crate::functions;
 use crate::lexer::Lexer;
 use crate::parse_error::ParseError;
-pub(crate) use literal::number_value;
-pub(crate) use selector::is_legacy_label_name;
-
 use crate::token::{Keyword, Token, TokenKind};
 use crate::tree::{Call, Expr, ExprKind, Position};
+
+pub(crate) use literal::number_value;
+pub(crate) use selector::is_legacy_label_name;
 
 /// How deep parentheses, calls and signs may be nested.
 pub const NESTING_MAX: usize = 200;

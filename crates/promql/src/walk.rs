@@ -106,7 +106,7 @@ mod tests {
         };
         check("rate(a[5m] offset 1m)", false);
         check("a @ end()", true);
-        check("sum(a[1h:5m] @ start())", true);
+        check("max_over_time(a[1h:5m] @ start())", true);
         check("rate(a[step()])", true);
     }
 }

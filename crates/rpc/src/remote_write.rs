@@ -176,7 +176,23 @@ impl<'a> DecodedSeries<'a> {
     }
 }
 
+/// A sample, and when its counter started in milliseconds (0 is unknown).
+#[inline]
 fn decode_sample(message: &[u8]) -> Result<(Sample, i64), WireError> {
+    // As all clients write it: value, then time, nothing else.
+    if let Some((&[0x09, b0, b1, b2, b3, b4, b5, b6, b7, 0x10], _)) = message.split_first_chunk() {
+        let mut reader = Reader::new(message);
+        reader.skip_to(10);
+        let timestamp_ms = reader.varint()?.cast_signed();
+        if reader.offset() == message.len() {
+            let value = f64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]);
+            return Ok((Sample { timestamp_ms, value }, 0));
+        }
+    }
+    decode_any_sample(message)
+}
+
+fn decode_any_sample(message: &[u8]) -> Result<(Sample, i64), WireError> {
     let mut sample = Sample { timestamp_ms: 0, value: 0.0 };
     let mut start_ms = 0;
     let mut reader = Reader::new(message);

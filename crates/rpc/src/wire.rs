@@ -83,6 +83,13 @@ impl<'a> Reader<'a> {
         self.offset
     }
 
+    /// Goes on at `offset`, which is within the message: the caller has read what lies before.
+    #[inline]
+    pub(crate) fn skip_to(&mut self, offset: usize) {
+        debug_assert!((self.offset..=self.message.len()).contains(&offset));
+        self.offset = offset;
+    }
+
     /// The next field; `None` at the end of the message.
     #[inline]
     pub fn next_field(&mut self) -> Result<Option<Field<'a>>, WireError> {

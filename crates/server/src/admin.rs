@@ -31,7 +31,7 @@ pub type ConfigHook = Arc<dyn Fn(Option<&str>) -> Result<String> + Send + Sync>;
 pub struct Admin {
     /// The name of the program and its version, for titles.
     pub title: String,
-    /// The path in front of all links; empty or `/…`.
+    /// The path in front of all links; slashes around it do not matter.
     pub path_prefix: String,
     /// The parts of the process.
     pub services: ServicesView,
@@ -125,10 +125,14 @@ async fn index(State(admin): State<Arc<Admin>>) -> Html<String> {
             sections.push(link.section);
         }
     }
+    let prefix = match admin.path_prefix.trim_matches('/') {
+        "" => String::new(),
+        prefix => format!("/{prefix}"),
+    };
     for section in sections {
         body.push_str(&format!("<section><h2>{}</h2><ul>", escape(section)));
         for link in admin.links.iter().filter(|link| link.section == section) {
-            let target = format!("{}{}", admin.path_prefix, link.path);
+            let target = format!("{prefix}{}", link.path);
             body.push_str(&format!("<li><a href=\"{}\">{}</a></li>", escape(&target), escape(link.text)));
         }
         body.push_str("</ul></section>");

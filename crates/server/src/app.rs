@@ -37,7 +37,8 @@ impl App {
         Self { observer, path_prefix, http: Router::new(), grpc: None }
     }
 
-    /// Adds routes that read: answers are compressed for clients that accept it. `HEAD` is refused, as the originals do.
+    /// Adds routes that read: answers are compressed for clients that accept it. `HEAD` is refused, as the originals
+    /// do.
     #[must_use]
     pub fn api(self, router: Router) -> Self {
         self.admin(without_head(router))

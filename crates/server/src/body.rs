@@ -1,10 +1,10 @@
 //! Request bodies: received, limited, decompressed.
 //!
-//! A body is untrusted twice: by the length it claims and by the length it unpacks to. Both are checked before memory is
-//! taken, and all memory is drawn from one budget, so that many bodies at a time cannot take the process down: the
+//! A body is untrusted twice: by the length it claims and by the length it unpacks to. Both are checked before memory
+//! is taken, and all memory is drawn from one budget, so that many bodies at a time cannot take the process down: the
 //! client that comes too late is told to retry.
 //!
-//! Decompressing less than [`INLINE_BYTES_MAX`] is done where the request is handled; a larger body goes to the
+//! Decompressing less than half a mebibyte is done where the request is handled; a larger body goes to the
 //! pool for computing, so that it holds up no other connection.
 
 mod buffer;

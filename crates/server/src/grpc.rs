@@ -29,8 +29,8 @@ pub fn base_services(descriptors: &[&'static [u8]]) -> Result<(Routes, HealthRep
     Ok((Routes::new(health).add_service(v1).add_service(v1alpha), reporter))
 }
 
-/// Keeps the overall health equal to `/ready`, until the process ends. Looks again at every change of a service's state,
-/// and each `interval` for reasons that come and go within a service.
+/// Keeps the overall health equal to `/ready`, until the process ends. Looks again at every change of a service's
+/// state, and each `interval` for reasons that come and go within a service.
 pub async fn follow_readiness(view: ServicesView, reporter: HealthReporter, interval: std::time::Duration) {
     let mut changes = view.changes();
     loop {
@@ -39,7 +39,7 @@ pub async fn follow_readiness(view: ServicesView, reporter: HealthReporter, inte
             Err(_) => ServingStatus::NotServing,
         };
         reporter.set_service_status("", status).await;
-        // A view outlives its services; then nothing changes any more.
+        // Neither a timeout nor a change is an error, and the view holds the sender, so there is no other.
         let _ = tokio::time::timeout(interval, changes.changed()).await;
     }
 }

@@ -264,8 +264,8 @@ impl Listener {
         })
     }
 
-    /// From the moment that `farewell` is requested, HTTP/1 connections close after the request that is under way: clients
-    /// move to other instances while this one still answers.
+    /// From the moment that `farewell` is requested, HTTP/1 connections close after the request that is under way:
+    /// clients move to other instances while this one still answers.
     #[must_use]
     pub fn closing_connections_on(mut self, farewell: Stop) -> Self {
         self.farewell = farewell;

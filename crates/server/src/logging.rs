@@ -1,4 +1,5 @@
-//! Log lines in the form of the originals: logfmt (`ts=… caller=… level=info msg="…" key=value`) or JSON with the same keys.
+//! Log lines in the form of the originals: logfmt (`ts=… caller=… level=info msg="…" key=value`) or JSON with the
+//! same keys.
 //!
 //! Lines go to standard error. Those of norn have the level that is configured; those of libraries are warnings and
 //! worse, because what they tell at `info` is of no use to an operator. A bucket of tokens keeps a

@@ -1,7 +1,7 @@
 //! norn's own metrics: one registry, its text for scrapers, its samples for norn itself.
 //!
-//! Parts register their metrics at start and keep the handles; on hot paths they keep the handle of one label set, because
-//! finding it takes a lock and a hash. Names are those that existing dashboards read; a counter is registered
+//! Parts register their metrics at start and keep the handles; on hot paths they keep the handle of one label set,
+//! because finding it takes a lock and a hash. Names are those that existing dashboards read; a counter is registered
 //! without `_total`, which the exposition adds.
 
 mod exposition;

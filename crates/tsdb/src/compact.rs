@@ -16,8 +16,11 @@
 
 // Which blocks to put together.
 pub mod plan;
+// Whether a block is fit for it.
+pub mod health;
 // Putting them together.
 pub mod merge;
 
+pub use health::BlockHealth;
 pub use merge::{Compaction, CompactionOptions};
 pub use plan::{Candidate, Job, PlannerOptions, plan};

@@ -12,6 +12,7 @@
 
 mod checkpoint;
 mod cut;
+mod decide;
 pub mod exemplars;
 pub(crate) mod index;
 pub(crate) mod late;
@@ -28,6 +29,7 @@ pub mod series;
 pub(crate) mod shard;
 pub mod source;
 mod stage;
+mod verdict;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -40,8 +42,8 @@ use norn_base::random::Random;
 use norn_model::labels::LabelsRef;
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 
-pub use rejection::{AppendOutcome, HeadLimits, Reason, Rejection, Rejections};
 pub use cut::{CutError, CutRange, TakenLate};
+pub use rejection::{AppendOutcome, HeadLimits, Reason, Rejection, Rejections};
 pub use replay::{HeadReplay, Replayed};
 pub use series::{HeadChunk, SeriesRef};
 pub use source::ReadLease;
@@ -76,7 +78,7 @@ pub struct Head {
     floor_ms: AtomicI64,
     /// Readers by ticket, with the start of their range.
     readers: Mutex<Readers>,
-    spare_rows: Mutex<Vec<Box<stage::Rows>>>,
+    spare_rows: Mutex<Vec<stage::Rows>>,
     /// Series that a failed batch left behind.
     orphans: Mutex<Vec<SeriesRef>>,
 }
@@ -189,7 +191,7 @@ impl Head {
         self.max_ms.fetch_max(max_ms, Ordering::AcqRel);
     }
 
-    fn keep_rows(&self, rows: Box<stage::Rows>) {
+    fn keep_rows(&self, rows: stage::Rows) {
         let mut spare = self.spare_rows.lock();
         if spare.len() < SPARE_ROWS_MAX {
             spare.push(rows);

@@ -279,4 +279,4 @@ fn otlp_body_error(error: BodyError) -> Error {
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

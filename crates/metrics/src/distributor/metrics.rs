@@ -188,7 +188,7 @@ impl DistributorMetrics {
 pub(super) struct TenantMetrics {
     user: String,
     all: DistributorMetrics,
-    pub(super) requests_in: [Counter; 3],
+    pub(super) requests_in: [Counter; 4],
     pub(super) samples_in: Counter,
     pub(super) exemplars_in: Counter,
     pub(super) metadata_in: Counter,
@@ -201,7 +201,7 @@ pub(super) struct TenantMetrics {
 }
 
 /// How the protocols are called in `cortex_distributor_requests_in_total`.
-pub(super) const VERSIONS: [&str; 3] = ["1.0", "2.0", "otlp"];
+pub(super) const VERSIONS: [&str; 4] = ["1.0", "2.0", "otlp", "influx"];
 
 impl TenantMetrics {
     pub(super) fn new(all: &DistributorMetrics, user: &str) -> Self {

@@ -185,7 +185,13 @@ impl Default for WriteRules {
 /// Rules that follow limits which may be reloaded at any time; derived anew only when they were.
 pub struct ReloadedRules<L> {
     limits: L,
-    derived: RwLock<HashMap<TenantId, (Arc<Limits>, Arc<WriteRules>)>>,
+    derived: RwLock<HashMap<TenantId, Derived>>,
+}
+
+/// Rules, and the limits that they were derived from.
+struct Derived {
+    limits: Arc<Limits>,
+    rules: Arc<WriteRules>,
 }
 
 impl<L: Fn(&TenantId) -> Arc<Limits> + Send + Sync> ReloadedRules<L> {
@@ -198,13 +204,14 @@ impl<L: Fn(&TenantId) -> Arc<Limits> + Send + Sync> ReloadedRules<L> {
 impl<L: Fn(&TenantId) -> Arc<Limits> + Send + Sync> TenantRules for ReloadedRules<L> {
     fn rules(&self, tenant: &TenantId) -> Arc<WriteRules> {
         let limits = (self.limits)(tenant);
-        if let Some((derived_from, rules)) = self.derived.read().get(tenant)
-            && Arc::ptr_eq(derived_from, &limits)
+        if let Some(derived) = self.derived.read().get(tenant)
+            && Arc::ptr_eq(&derived.limits, &limits)
         {
-            return rules.clone();
+            return derived.rules.clone();
         }
         let rules = Arc::new(WriteRules::new(&limits));
-        self.derived.write().insert(tenant.clone(), (limits, rules.clone()));
+        let derived = Derived { limits, rules: rules.clone() };
+        self.derived.write().insert(tenant.clone(), derived);
         rules
     }
 }

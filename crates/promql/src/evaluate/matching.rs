@@ -74,13 +74,10 @@ pub(super) async fn stream(run: &mut Run<'_>, matched: &Match, steps: Steps, sin
         signature: Signature::new(&matched.matching),
         signatures: LabelsIndex::default(),
         rows: Vec::new(),
-        conflict: None,
+        present: Vec::new(),
+        conflicts: Vec::new(),
     };
     stream_vector(run, one, steps, &mut one_side).await?;
-    if one_side.table.len() == 0 && fill_of_one(&matched.matching).is_none() {
-        // Nothing can meet; the other side is not even asked for.
-        return Ok(());
-    }
     let mut many_side = ManySide::new(matched, one_side, steps, sink);
     many_side.check_conflict_with_fill()?;
     stream_vector(run, many, steps, &mut many_side).await?;
@@ -105,8 +102,10 @@ struct OneSide {
     signatures: LabelsIndex,
     /// For each signature its rows, of which at most one has a point at each step.
     rows: Vec<Vec<usize>>,
-    /// Two rows of one signature that share steps, and those steps.
-    conflict: Option<(usize, usize, Vec<u64>)>,
+    /// For each signature the steps at which any of its rows has a point.
+    present: Vec<Vec<u64>>,
+    /// Pairs of rows of one signature that share steps, and those steps; no step is in two of them.
+    conflicts: Vec<(usize, usize, Vec<u64>)>,
 }
 
 impl Sink for OneSide {
@@ -115,19 +114,39 @@ impl Sink for OneSide {
         let (slot, is_new) = self.signatures.insert(encoded, || labels_from(encoded));
         if is_new {
             self.rows.push(Vec::new());
+            self.present.push(vec![0; series.column.present.len()]);
         }
         let row = self.table.push(run, series.labels.clone(), series.drop_name, series.column)?;
-        if self.conflict.is_none() {
-            for other in &self.rows[slot] {
-                let shared = shared_steps(self.table.row(*other), series.column);
-                if shared.iter().any(|word| *word != 0) {
-                    self.conflict = Some((*other, row, shared));
-                    break;
-                }
-            }
+        if !is_new {
+            self.note_conflicts(slot, row, series.column);
         }
+        series.column.mark(&mut self.present[slot]);
         self.rows[slot].push(row);
         run.work(series.column.values.len())
+    }
+}
+
+impl OneSide {
+    /// Remembers with which rows of its signature a new one shares steps. Rows are only compared one by one where there
+    /// is something to find: at most once for each step of the query.
+    fn note_conflicts(&mut self, slot: usize, row: usize, column: &Column) {
+        let mut shared = vec![0; column.present.len()];
+        column.mark(&mut shared);
+        shared.iter_mut().zip(&self.present[slot]).for_each(|(shared, present)| *shared &= present);
+        for (.., known) in &self.conflicts {
+            shared.iter_mut().zip(known).for_each(|(shared, known)| *shared &= !known);
+        }
+        for other in &self.rows[slot] {
+            if shared.iter().all(|word| *word == 0) {
+                return;
+            }
+            let mut with_other = shared_steps(self.table.row(*other), column);
+            with_other.iter_mut().zip(&shared).for_each(|(steps, shared)| *steps &= shared);
+            if with_other.iter().any(|word| *word != 0) {
+                shared.iter_mut().zip(&with_other).for_each(|(shared, found)| *shared &= !found);
+                self.conflicts.push((*other, row, with_other));
+            }
+        }
     }
 }
 
@@ -142,7 +161,8 @@ fn shared_steps(row: RowView<'_>, column: &Column) -> Vec<u64> {
 /// Streams the *many* side past the kept one.
 struct ManySide<'a> {
     matched: &'a Match,
-    one: OneSide,
+    one: Arc<OneSide>,
+    signature: Signature,
     steps: Steps,
     /// Steps at which the *many* side has any point.
     present: Vec<u64>,
@@ -153,6 +173,8 @@ struct ManySide<'a> {
     results: LabelsIndex,
     result_steps: Vec<(Vec<u8>, Vec<u64>)>,
     output: Column,
+    /// Memory for the steps at which two series met.
+    met_now: Vec<u64>,
     names_drop: bool,
     sink: &'a mut dyn Sink,
 }
@@ -164,7 +186,8 @@ impl<'a> ManySide<'a> {
         let met = if keeps_met { vec![Vec::new(); one.rows.len()] } else { Vec::new() };
         Self {
             matched,
-            one,
+            signature: one.signature.clone(),
+            one: Arc::new(one),
             steps,
             present: vec![0; steps.words()],
             met,
@@ -172,6 +195,7 @@ impl<'a> ManySide<'a> {
             results: LabelsIndex::default(),
             result_steps: Vec::new(),
             output: Column::default(),
+            met_now: Vec::new(),
             names_drop: drops_name(matched.op) || (matched.returns_bool && !matched.delayed_name_removal),
             sink,
         }
@@ -186,13 +210,15 @@ impl<'a> ManySide<'a> {
 
     /// Fails where two series of the *one* side are equal at a step at which the *many* side has anything.
     fn check_conflict(&self, present: Option<&[u64]>) -> Result<()> {
-        let Some((left, right, shared)) = &self.one.conflict else { return Ok(()) };
-        if present.is_some_and(|present| shared.iter().zip(present).all(|(left, right)| left & right == 0)) {
+        let matters = |shared: &Vec<u64>| {
+            present.is_none_or(|present| shared.iter().zip(present).any(|(left, right)| left & right != 0))
+        };
+        let Some((left, right, _)) = self.one.conflicts.iter().find(|(.., shared)| matters(shared)) else {
             return Ok(());
-        }
+        };
         let side = if self.matched.matching.cardinality == Cardinality::OneToMany { "left" } else { "right" };
         let labels = self.one.table.row(*left).labels;
-        let group = self.one.signature.clone().labels_of(labels);
+        let group = self.signature.clone().labels_of(labels);
         let mut shown = [format!("{labels:?}"), format!("{:?}", self.one.table.row(*right).labels)];
         shown.sort_unstable();
         Err(unprocessable(format!(
@@ -212,28 +238,42 @@ impl<'a> ManySide<'a> {
     ) -> Result<()> {
         let (many_labels, column) = many;
         let mut output = std::mem::take(&mut self.output);
+        let mut met = std::mem::take(&mut self.met_now);
         output.reset(self.steps);
-        let mut met = vec![0; self.steps.words()];
+        met.clear();
+        met.resize(self.steps.words(), 0);
         self.compute(run, column, &one, &mut output, &mut met);
+        let handed_on = self.hand_on(run, many_labels, one.labels(), slot, &mut output, &met);
+        (self.output, self.met_now) = (output, met);
         run.work(self.steps.count)?;
+        handed_on
+    }
+
+    /// Checks that a result may be, and hands it on.
+    fn hand_on(
+        &mut self,
+        run: &mut Run<'_>,
+        many: &Labels,
+        one: &Labels,
+        slot: Option<usize>,
+        output: &mut Column,
+        met: &[u64],
+    ) -> Result<()> {
         if met.iter().all(|word| *word == 0) {
-            self.output = output;
             return Ok(());
         }
         if let Some(slot) = slot.filter(|_| self.keeps_met) {
-            self.mark_met(slot, &met)?;
+            self.mark_met(slot, met)?;
         }
-        let labels = self.result_labels(many_labels, one.labels());
-        self.check_result(slot, many_labels, &labels, &met)?;
-        if !output.is_empty() {
-            // As in the original, a comparison forgets that its input was to lose its name at the end.
-            let drop_name = self.matched.returns_bool;
-            let metric_name = labels.metric_name();
-            let series = Series { labels: &labels, metric_name, drop_name, column: &mut output };
-            self.sink.series(run, series)?;
+        let labels = self.result_labels(many, one);
+        self.check_result(slot, many, &labels, met)?;
+        if output.is_empty() {
+            return Ok(());
         }
-        self.output = output;
-        Ok(())
+        // As in the original, a comparison forgets that its input was to lose its name at the end.
+        let drop_name = self.matched.returns_bool;
+        let metric_name = labels.metric_name();
+        self.sink.series(run, Series { labels: &labels, metric_name, drop_name, column: output })
     }
 
     fn mark_met(&mut self, slot: usize, met: &[u64]) -> Result<()> {
@@ -259,7 +299,7 @@ impl<'a> ManySide<'a> {
         }
         let signature = match slot {
             Some(slot) => self.one.signatures.labels(slot).encoded().to_vec(),
-            None => self.one.signature.of(many).to_vec(),
+            None => self.signature.of(many).to_vec(),
         };
         let (index, is_new) = self.results.insert(labels.encoded(), || labels.clone());
         if is_new {
@@ -369,16 +409,14 @@ impl<'a> ManySide<'a> {
     /// Combines what the *one* side has left over with the fill value of the *many* side.
     fn finish(mut self, run: &mut Run<'_>) -> Result<()> {
         let Some(fill) = fill_of_many(&self.matched.matching) else { return Ok(()) };
+        let one = Arc::clone(&self.one);
         let mut column = Column::default();
-        let table = std::mem::replace(&mut self.one.table, Table::new(run, self.steps));
-        let rows = std::mem::take(&mut self.one.rows);
-        for (slot, rows) in rows.iter().enumerate() {
-            let met = self.met[slot].clone();
+        for (slot, rows) in one.rows.iter().enumerate() {
             for row in rows {
                 column.fill(self.steps, fill);
-                column.mask(&met, false);
-                let row = table.row(*row);
-                let labels = self.one.signature.labels_of(row.labels);
+                column.mask(&self.met[slot], false);
+                let row = one.table.row(*row);
+                let labels = self.signature.labels_of(row.labels);
                 self.combine(run, (&labels, &column), Operand::Row(row), None)?;
             }
         }
@@ -390,34 +428,18 @@ impl Sink for ManySide<'_> {
     fn series(&mut self, run: &mut Run<'_>, series: Series<'_>) -> Result<()> {
         series.column.mark(&mut self.present);
         self.check_conflict(Some(&self.present))?;
-        let slot = self.one.signatures.find(self.one.signature.of(series.labels));
-        let fill = fill_of_one(&self.matched.matching);
-        let mut unmatched = fill.map(|_| {
-            let mut bitmap = vec![0; self.steps.words()];
-            series.column.mark(&mut bitmap);
-            bitmap
-        });
-        if let Some(slot) = slot {
-            let rows = self.one.rows[slot].clone();
-            let table = std::mem::replace(&mut self.one.table, Table::new(run, self.steps));
-            let mut outcome = Ok(());
-            for row in rows {
-                let row = table.row(row);
-                if let Some(unmatched) = &mut unmatched {
-                    let mut met = vec![0; unmatched.len()];
-                    super::column::mark(&mut met, row.present, row.histograms);
-                    unmatched.iter_mut().zip(&met).for_each(|(left, met)| *left &= !met);
-                }
-                outcome = outcome.and_then(|()| {
-                    self.combine(run, (series.labels, series.column), Operand::Row(row), Some(slot))
-                });
-            }
-            self.one.table = table;
-            outcome?;
+        let one = Arc::clone(&self.one);
+        let slot = one.signatures.find(self.signature.of(series.labels));
+        let rows = slot.map_or(&[][..], |slot| &one.rows[slot]);
+        for row in rows {
+            let operand = Operand::Row(one.table.row(*row));
+            self.combine(run, (series.labels, series.column), operand, slot)?;
         }
-        if let (Some(fill), Some(unmatched)) = (fill, unmatched) {
-            series.column.mask(&unmatched, true);
-            let labels = self.one.signature.labels_of(series.labels);
+        if let Some(fill) = fill_of_one(&self.matched.matching) {
+            if let Some(slot) = slot {
+                series.column.mask(&one.present[slot], false);
+            }
+            let labels = self.signature.labels_of(series.labels);
             let operand = Operand::Fill { labels: &labels, value: fill };
             self.combine(run, (series.labels, series.column), operand, slot)?;
         }

@@ -24,7 +24,7 @@ pub(super) struct Naive<'a> {
     pub(super) end_ms: i64,
 }
 
-const LOOKBACK_MS: i64 = 290_000;
+const LOOKBACK_MS: i64 = 300_000;
 
 fn duration(value: &DurationValue) -> i64 {
     match value {

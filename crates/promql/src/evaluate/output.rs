@@ -15,7 +15,7 @@ use super::table::{MergedTable, RowView};
 use super::{Series, Sink, steps_of, stream, windows};
 use super::smooth;
 use crate::plan::QueryTime;
-use crate::plan::node::{RangeSource, Root};
+use crate::plan::node::{RangeSource, Root, Vector};
 use crate::tree::RangeExtension;
 use crate::value::{MatrixSeries, Point, QueryResult, Value, VectorSample};
 
@@ -39,12 +39,26 @@ pub(crate) async fn value(run: &mut Run<'_>, root: &Root, time: QueryTime) -> Re
             stream(run, node, steps, &mut answer).await?;
             let rows = answer.merged.table.rows();
             if time.is_instant() {
-                return Ok(Value::Vector(rows.map(|row| vector_sample(row, steps)).collect()));
+                let mut samples: Vec<_> = rows.map(|row| vector_sample(row, steps)).collect();
+                if !has_order(node) {
+                    samples.sort_unstable_by(|left, right| left.labels.cmp(&right.labels));
+                }
+                return Ok(Value::Vector(samples));
             }
             let mut series: Vec<MatrixSeries> = rows.map(|row| matrix_series(row, steps)).collect();
             series.sort_unstable_by(|left, right| left.labels.cmp(&right.labels));
             Ok(Value::Matrix(series))
         }
+    }
+}
+
+/// Whether the order of an instant query's series is the query's own. All others come by their labels, so that equal
+/// queries have equal answers whatever the store does.
+fn has_order(node: &Vector) -> bool {
+    match node {
+        Vector::Sort(_) | Vector::Choose(_) => true,
+        Vector::Invariant(inner) | Vector::Distinct(inner) => has_order(inner),
+        _ => false,
     }
 }
 

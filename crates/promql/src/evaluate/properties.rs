@@ -126,7 +126,7 @@ fn naive_points(text: &str, data: &Data, (start_ms, end_ms, step_ms): (i64, i64,
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn streaming_is_naive(

@@ -95,8 +95,5 @@ pub(super) async fn stream(run: &mut Run<'_>, set: &Set, steps: Steps, sink: &mu
     // What is only looked at comes first.
     stream_vector(run, &set.right, steps, &mut presence).await?;
     let keep_present = set.op == BinaryOp::And;
-    if keep_present && presence.signatures.len() == 0 {
-        return Ok(());
-    }
     stream_vector(run, &set.left, steps, &mut FilterSink { presence, keep_present, sink }).await
 }

@@ -76,7 +76,12 @@ pub(super) fn compare_values(left: f64, right: f64, descending: bool) -> Orderin
 }
 
 /// Runs of digits compare as numbers, what is between them as text.
+///
+/// A label that is missing comes after all values, as the comparison of the originals has it.
 fn natural(left: &str, right: &str) -> Ordering {
+    if left.is_empty() || right.is_empty() {
+        return left.is_empty().cmp(&right.is_empty());
+    }
     let (mut left, mut right) = (chunks(left), chunks(right));
     loop {
         let (left, right) = match (left.next(), right.next()) {
@@ -116,6 +121,8 @@ mod tests {
         check("1.9", "1.10", Ordering::Less);
         check("007", "7", Ordering::Equal);
         check("b", "a9", Ordering::Greater);
+        check("", "a", Ordering::Greater);
+        check("", "", Ordering::Equal);
     }
 
     #[test]

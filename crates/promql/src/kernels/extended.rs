@@ -152,6 +152,8 @@ fn right_edge(
     Some(FloatHistogram::clone(&last.histogram))
 }
 
+/// [`interpolate`] for histograms; `None`, with an annotation, where the two have no buckets in common. The reset hint is
+/// that of the later one.
 pub(crate) fn interpolate_histograms(
     before: &HistogramPoint,
     after: &HistogramPoint,

@@ -60,7 +60,7 @@ fn durations_end_where_they_should() {
     check("a offset step() * 2", "a offset step()");
     check("a offset -(5m) - 3", "a offset -(5m)");
     check("a offset max_of(1m, 2m) / 2", "a offset max_of(1m, 2m)");
-    check("a offset (1m) * 2 + b", "a");
+    check("a offset (1m) * 2 > b", "a offset (1m) * 2");
 }
 
 #[test]

@@ -53,7 +53,14 @@ fn decode_series<'a>(message: &'a [u8], series: &mut DecodedSeries<'a>) -> Resul
     series.clear();
     let mut labels_end = 0;
     let mut reader = Reader::new(message);
-    while let Some(field) = reader.next_field()? {
+    loop {
+        if let Some((span, end)) = plain_label(message, reader.offset()) {
+            series.spans.push(span);
+            labels_end = end;
+            reader.skip_to(end);
+            continue;
+        }
+        let Some(field) = reader.next_field()? else { break };
         match field.number {
             1 => {
                 let label = field.bytes()?;
@@ -81,6 +88,20 @@ fn decode_series<'a>(message: &'a [u8], series: &mut DecodedSeries<'a>) -> Resul
     }
     series.resolve_spans(message, labels_end);
     Ok(())
+}
+
+/// The strings of the label at `at`, and where it ends, if it is written as all clients write it: name before value,
+/// both below 128 bytes, nothing else. This takes five comparisons, the general way three times as long.
+#[inline]
+fn plain_label(message: &[u8], at: usize) -> Option<(LabelSpan, usize)> {
+    let [0x0a, label_len, 0x0a, name_len, ..] = *message.get(at..)? else { return None };
+    let name = at + 4;
+    let name_end = name + usize::from(name_len);
+    let [0x12, value_len, ..] = *message.get(name_end..)? else { return None };
+    let value = name_end + 2;
+    let end = value + usize::from(value_len);
+    let is_plain = label_len < 0x80 && end == at + 2 + usize::from(label_len) && end <= message.len();
+    is_plain.then_some((LabelSpan { name: (name, name_end), value: (value, end) }, end))
 }
 
 /// Finds the strings of a label, whose message starts at `base` in the message of its series.

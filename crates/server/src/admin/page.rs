@@ -24,8 +24,8 @@ th{color:var(--soft);font-weight:600;font-size:.85rem}\
 td{font-variant-numeric:tabular-nums}\
 code,pre{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:.9em}";
 
-/// A whole HTML document around `body`, which is HTML already. Sections lie side by side as cards, all else has the full
-/// width.
+/// A whole HTML document around `body`, which is HTML already. Sections lie side by side as cards, all else has the
+/// full width.
 pub fn page(title: &str, body: &str) -> String {
     let title = escape(title);
     format!(

@@ -1,8 +1,8 @@
 //! `/debug/pprof`: what the process spends its time on.
 //!
-//! The threads and their CPU time are told. CPU and heap profiles are refused with the way to get them: the libraries that take them from
-//! inside unwind stacks in a signal handler, which can lock up the very process that is looked into, and the
-//! tools of the system do the same from outside with no cost when nobody looks.
+//! The threads and their CPU time are told. CPU and heap profiles are refused with the way to get them: the libraries
+//! that take them from inside unwind stacks in a signal handler, which can lock up the very process that is looked
+//! into, and the tools of the system do the same from outside with no cost when nobody looks.
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};

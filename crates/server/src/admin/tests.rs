@@ -16,7 +16,7 @@ fn admin() -> (Router, Services) {
     registry.counter("cortex_second", "Second").inc();
     let admin = Admin {
         title: "norn <1>".to_owned(),
-        path_prefix: "/edge".to_owned(),
+        path_prefix: "edge/".to_owned(),
         services: services.view(),
         registry,
         clock: ManualClock::at(1_793_491_200_000),

@@ -58,8 +58,8 @@ impl Buffer {
         Ok(&mut self.memory[self.len..needed])
     }
 
-    /// Some room, growing with what is there, so that many small steps cost one copy in all; at most `len_max` bytes are
-    /// in the buffer afterwards. Empty only when that many are there.
+    /// Some room, growing with what is there, so that many small steps cost one copy in all; at most `len_max` bytes
+    /// are in the buffer afterwards. Empty only when that many are there.
     pub(crate) fn some_room(&mut self, len_max: usize) -> Result<&mut [u8], BudgetExceeded> {
         let target = (2 * self.len).max(FIRST_BYTES).min(len_max);
         self.room(target.saturating_sub(self.len))

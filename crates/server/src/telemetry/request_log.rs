@@ -1,7 +1,8 @@
 //! What is logged of requests.
 //!
-//! A request that failed on norn's side is a warning, with the error and its causes; others are logged at level debug, or info
-//! where the operator wants to see them. Clients' mistakes are no failures: they would drown what needs a person.
+//! A request that failed on norn's side is a warning, with the error and its causes; others are logged at level
+//! debug, or info where the operator wants to see them. Clients' mistakes are no failures: they would drown what
+//! needs a person.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -126,8 +127,8 @@ pub struct SourceAddresses {
 }
 
 impl SourceAddresses {
-    /// The usual headers, or `header`, of which the first group of `pattern` is the address; both or none are given. `full`
-    /// logs all addresses of the way instead of the first.
+    /// The usual headers, or `header`, of which the first group of `pattern` is the address; both or none are given.
+    /// `full` logs all addresses of the way instead of the first.
     pub fn new(full: bool, header: &str, pattern: &str) -> Result<Self> {
         let custom = match (header, pattern) {
             ("", "") => None,

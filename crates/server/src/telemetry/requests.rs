@@ -1,7 +1,7 @@
 //! What is counted of requests: `cortex_request_duration_seconds` and its neighbours.
 //!
-//! The label `route` is the pattern that matched, never the path: paths hold ids. The handles of a route's metrics are found by
-//! one look into a table, without building strings.
+//! The label `route` is the pattern that matched, never the path: paths hold ids. The handles of a route's metrics
+//! are found by one look into a table, without building strings.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};

@@ -60,7 +60,6 @@ struct Scratch {
     put_off: Vec<Matcher>,
     entry: SeriesEntry,
     encoded: Vec<u8>,
-    projected: Vec<u8>,
 }
 
 impl BlockSource {
@@ -106,7 +105,7 @@ impl BlockSource {
         let end = found.len().min(*next + POLL_UNITS / SERIES_UNITS);
         let mut run = Vec::with_capacity(end - *next);
         for id in &found[*next..end] {
-            if let Some(hash) = self.scratch.load(&self.block, &self.request, *id)? {
+            if let Some((_, hash)) = self.scratch.load(&self.block, &self.request, *id)? {
                 run.push((hash, *id));
             }
         }
@@ -128,8 +127,13 @@ impl BlockSource {
                 return Ok(true);
             };
             spent += SERIES_UNITS;
-            let Some(hash) = self.scratch.load(&self.block, &self.request, id)? else { continue };
-            spent += self.scratch.emit(&self.block, &self.request, id, hash, batch)?;
+            let Some((labels, hash)) = self.scratch.load(&self.block, &self.request, id)? else { continue };
+            let labels = match &self.request.projection {
+                Projection::All => labels.to_owned(),
+                projection => self.scratch.projected(&self.block, projection)?,
+            };
+            batch.push_series(labels, hash);
+            spent += self.scratch.decode(&self.block, &self.request, id, batch)?;
         }
         Ok(!batch.is_empty())
     }
@@ -165,8 +169,13 @@ impl Iterator for Found {
 }
 
 impl Scratch {
-    /// Reads a series and its labels. Returns their hash, or nothing where the series does not belong to the answer.
-    fn load(&mut self, block: &BlockParts, request: &SeriesRequest, id: u32) -> Result<Option<u64>, FileError> {
+    /// Reads a series. Returns its labels and their hash, or nothing where it does not belong to the answer.
+    fn load(
+        &mut self,
+        block: &BlockParts,
+        request: &SeriesRequest,
+        id: u32,
+    ) -> Result<Option<(LabelsRef<'_>, u64)>, FileError> {
         block.index.series(id, &mut self.entry)?;
         if !self.entry.chunks.iter().any(|chunk| chunk.range.overlaps(request.range)) {
             return Ok(None);
@@ -176,26 +185,27 @@ impl Scratch {
         let labels = LabelsRef::from_encoded(&self.encoded).map_err(|_| block.index.unsorted_labels())?;
         let hash = labels.stable_hash();
         let belongs = request.shard.is_none_or(|shard| shard.owns(hash)) && fulfils(&self.put_off, labels);
-        Ok(belongs.then_some(hash))
+        Ok(belongs.then_some((labels, hash)))
     }
 
-    /// Adds the series that was loaded to the batch, unless it has no samples in the range. Returns what that cost.
-    fn emit(
-        &mut self,
+    /// Adds the samples of the series that was loaded last to its place in the batch, which it loses again where it has
+    /// none. Returns what that cost.
+    fn decode(
+        &self,
         block: &BlockParts,
         request: &SeriesRequest,
         id: u32,
-        hash: u64,
         batch: &mut SeriesBatch,
     ) -> Result<usize, FileError> {
         if request.labels_only {
-            batch.push_series(self.labels(block, &request.projection)?, hash);
             return Ok(0);
         }
-        let ranges = block.tombstones.kept(u64::from(id), request.range);
-        batch.push_series(self.labels(block, &request.projection)?, hash);
         let before = batch.sample_count();
-        let cost = decode_series(block, &self.entry, &ranges, batch)?;
+        let cost = if block.tombstones.is_empty() {
+            decode_series(block, &self.entry, &[request.range], batch)?
+        } else {
+            decode_series(block, &self.entry, &block.tombstones.kept(u64::from(id), request.range), batch)?
+        };
         if batch.sample_count() == before {
             // Its chunks reach over the range, but no sample lies in it.
             batch.pop_series();
@@ -203,17 +213,12 @@ impl Scratch {
         Ok(cost)
     }
 
-    fn labels(&mut self, block: &BlockParts, projection: &Projection) -> Result<Labels, FileError> {
-        let encoded = match projection {
-            Projection::All => &self.encoded,
-            Projection::Only(_) | Projection::Without(_) => {
-                self.projected.clear();
-                let wants = |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| projection.wants(name));
-                block.index.encode_labels(&self.entry, &mut self.projected, wants)?;
-                &self.projected
-            }
-        };
-        Labels::from_encoded(encoded).map_err(|_| block.index.unsorted_labels())
+    /// What a projection leaves of the labels of the series that was loaded last.
+    fn projected(&mut self, block: &BlockParts, projection: &Projection) -> Result<Labels, FileError> {
+        self.encoded.clear();
+        let wants = |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| projection.wants(name));
+        block.index.encode_labels(&self.entry, &mut self.encoded, wants)?;
+        Labels::from_encoded(&self.encoded).map_err(|_| block.index.unsorted_labels())
     }
 }
 

@@ -29,7 +29,10 @@ impl BitEnd {
         }
         let rest = count - free;
         let whole = rest.div_ceil(8);
-        bytes.extend_from_slice(&(value << (64 - rest)).to_be_bytes()[..whole as usize]);
+        // All eight bytes and back is one store, where as many bytes as are needed would be a call.
+        let length = bytes.len() + whole as usize;
+        bytes.extend_from_slice(&(value << (64 - rest)).to_be_bytes());
+        bytes.truncate(length);
         self.free = (whole * 8 - rest) as u8;
     }
 
@@ -85,7 +88,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// Brings at least 56 bits into the window, or all that are left.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn refill(&mut self) {
         if let Some((next, _)) = self.rest.split_first_chunk() {
             self.window |= u64::from_be_bytes(*next) >> self.available;
@@ -101,13 +104,13 @@ impl<'a> BitReader<'a> {
     }
 
     /// The next bits from the top of a word. Only [`BitReader::refill`] says how many of them are real.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn peek(&self) -> u64 {
         self.window
     }
 
     /// Moves past `count` bits of the window, at most 63.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn skip(&mut self, count: u32) -> Result<(), OutOfBits> {
         if count > self.available {
             return Err(OutOfBits);
@@ -118,7 +121,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// The next `count` bits, 1 to 64, as the lowest bits of a word.
-    #[inline]
+    #[inline(always)]
     pub fn read(&mut self, count: u32) -> Result<u64, OutOfBits> {
         debug_assert!((1..=64).contains(&count));
         if count <= 56 {
@@ -129,7 +132,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// The next bits, at most what one refill brings.
-    #[inline]
+    #[inline(always)]
     fn read_short(&mut self, count: u32) -> Result<u64, OutOfBits> {
         if count > self.available {
             self.refill();

@@ -127,7 +127,7 @@ impl XorWindow {
     }
 
     /// Reads the value that follows `previous`.
-    #[inline]
+    #[inline(always)]
     pub fn read(&mut self, reader: &mut BitReader<'_>, previous: u64) -> Result<u64, XorReadError> {
         reader.refill();
         let top = reader.peek();
@@ -153,7 +153,7 @@ impl XorWindow {
         Ok(previous ^ difference)
     }
 
-    #[inline]
+    #[inline(always)]
     fn width(self) -> u32 {
         64 - u32::from(self.leading) - u32::from(self.trailing)
     }

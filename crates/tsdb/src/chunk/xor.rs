@@ -22,8 +22,9 @@ use super::{ChunkError, sample_count};
 /// Bytes before the stream of bits.
 const HEADER_BYTES: usize = 2;
 
-/// No sample after the first needs more than 68 bits for its time and 77 for its value, nor do the bytes of the first.
-const SAMPLE_BYTES_MAX: usize = 24;
+/// No sample after the first needs more than 68 bits for its time and 77 for its value, nor do the bytes of the first;
+/// and a write of bits reaches up to 8 bytes further for a moment.
+const SAMPLE_BYTES_MAX: usize = 32;
 
 /// One open chunk of float samples: its bytes, and what the next sample is compared with.
 ///
@@ -194,7 +195,7 @@ impl<'a> XorDecoder<'a> {
     }
 
     /// The next `(milliseconds since the Unix epoch, value)`; `None` after the last.
-    #[inline]
+    #[inline(always)]
     pub fn next_sample(&mut self) -> Result<Option<(i64, f64)>, ChunkError> {
         if self.read == self.count {
             return Ok(None);
@@ -211,20 +212,18 @@ impl<'a> XorDecoder<'a> {
         Ok(Some((self.last.timestamp_ms, f64::from_bits(self.last.value))))
     }
 
-    #[inline]
     fn read_first(&mut self) -> Result<(), XorReadError> {
         self.last.timestamp_ms = self.reader.read_varint()?;
         self.last.value = self.reader.read(64)?;
         Ok(())
     }
 
-    #[inline]
     fn read_second(&mut self) -> Result<(), XorReadError> {
         self.last.delta_ms = self.reader.read_uvarint()?;
         self.advance()
     }
 
-    #[inline]
+    #[inline(always)]
     fn read_later(&mut self) -> Result<(), XorReadError> {
         self.reader.refill();
         let top = self.reader.peek();
@@ -237,7 +236,7 @@ impl<'a> XorDecoder<'a> {
         self.advance()
     }
 
-    #[inline]
+    #[inline(always)]
     fn read_delta_change(&mut self, top: u64) -> Result<i64, OutOfBits> {
         let (prefix, width) = match (!top).leading_zeros() {
             1 => (2, 14),
@@ -252,7 +251,7 @@ impl<'a> XorDecoder<'a> {
         Ok(sign_extend(top << prefix >> (64 - width), width))
     }
 
-    #[inline]
+    #[inline(always)]
     fn advance(&mut self) -> Result<(), XorReadError> {
         self.last.timestamp_ms = self.last.timestamp_ms.wrapping_add(self.last.delta_ms as i64);
         self.last.value = self.window.read(&mut self.reader, self.last.value)?;

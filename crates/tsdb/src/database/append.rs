@@ -7,8 +7,8 @@ use norn_model::TenantId;
 use norn_model::write::{BatchId, WriteBatch};
 use norn_wal::{Position, Record};
 
-use super::tenant::{Tenant, TenantState};
 use super::Database;
+use super::tenant::{Tenant, TenantState};
 use crate::head::record::{RECORD_BATCH, RECORD_TENANT_GONE};
 use crate::head::{AppendOutcome, HeadLimits, Staged};
 

@@ -14,8 +14,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::tenant::{Compacting, LocalBlock, PendingDrop, Tenant, TenantState};
 use super::Database;
+use super::tenant::{Compacting, LocalBlock, PendingDrop, Tenant, TenantState};
 use crate::block::meta::{Compaction, HINT_FROM_OUT_OF_ORDER, Parent};
 use crate::block::writer::BlockDescription;
 use crate::block::{BlockReader, BlockWriter, FileError};
@@ -189,18 +189,18 @@ impl Database {
         late: &TakenLate,
         range: CutRange,
     ) -> Result<Option<Arc<LocalBlock>>, CompactError> {
-            let ulid = Ulid::new(&*self.clock, &*self.random);
-            let create = |symbols| BlockWriter::create(tenant.directory(), ulid, symbols);
-            let writer = tenant.head().cut_late(late, range, create)?;
-            let compaction = Compaction {
-                level: 1,
-                sources: vec![ulid],
-                parents: vec![Parent { ulid: Ulid::ZERO, min_time: 0, max_time: 0 }],
-                hints: vec![HINT_FROM_OUT_OF_ORDER.to_owned()],
-                ..Compaction::default()
-            };
-            let label = self.settings.late_block_label.then(|| (LATE_LABEL.to_owned(), "true".to_owned()));
-            self.finish_block(tenant, writer, range, compaction, label.into_iter().collect())
+        let ulid = Ulid::new(&*self.clock, &*self.random);
+        let create = |symbols| BlockWriter::create(tenant.directory(), ulid, symbols);
+        let writer = tenant.head().cut_late(late, range, create)?;
+        let compaction = Compaction {
+            level: 1,
+            sources: vec![ulid],
+            parents: vec![Parent { ulid: Ulid::ZERO, min_time: 0, max_time: 0 }],
+            hints: vec![HINT_FROM_OUT_OF_ORDER.to_owned()],
+            ..Compaction::default()
+        };
+        let label = self.settings.late_block_label.then(|| (LATE_LABEL.to_owned(), "true".to_owned()));
+        self.finish_block(tenant, writer, range, compaction, label.into_iter().collect())
     }
 
     fn finish_block(

@@ -214,11 +214,7 @@ impl Opener {
         Ok(())
     }
 
-    fn replay(
-        &mut self,
-        mut reader: LogReader,
-        progress: &mut dyn FnMut(ReplayProgress),
-    ) -> Result<(), OpenError> {
+    fn replay(&mut self, mut reader: LogReader, progress: &mut dyn FnMut(ReplayProgress)) -> Result<(), OpenError> {
         let mut reported_bytes = 0;
         loop {
             match reader.next_entry().map_err(OpenError::Read)? {

@@ -15,7 +15,8 @@ impl SeriesStore for Tenant {
         // The lease comes before the look at the blocks: what is cut to a block after that look stays in the head.
         let lease = self.head().lease(request.range.start_ms);
         let snapshot = self.snapshot.load_full();
-        let blocks: Vec<_> = snapshot.blocks.iter().filter(|block| block.reader.range().overlaps(request.range)).collect();
+        let blocks: Vec<_> =
+            snapshot.blocks.iter().filter(|block| block.reader.range().overlaps(request.range)).collect();
         if !blocks.is_empty() {
             request.order = SeriesOrder::ByHash;
         }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use norn_base::clock::{Clock, ManualClock};
 use norn_base::random::SeededRandom;
+use norn_model::Labels;
 use norn_model::matcher::Matcher;
 use norn_model::select::{SeriesRequest, SeriesStore, TimeRange};
 use norn_model::write::{Exemplar, HistogramSample, WriteBatch};
-use norn_model::Labels;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -143,7 +143,8 @@ fn a_flush_leaves_nothing_in_the_head() {
     let before = all(&database, "team-a");
     let team = database.tenant(&tenant("team-a")).unwrap();
     let made = database.compact(&team, CutReason::Forced).unwrap();
-    let bounds: Vec<_> = made.iter().map(|block| (block.reader.meta().min_time, block.reader.meta().max_time)).collect();
+    let bounds: Vec<_> =
+        made.iter().map(|block| (block.reader.meta().min_time, block.reader.meta().max_time)).collect();
     assert_eq!(bounds, [(hours(11.5), hours(12.0)), (hours(12.0), hours(12.5) - 60_000 + 1)]);
     assert_eq!((team.head().series_count(), team.state()), (0, TenantState::Active));
     assert_eq!(all(&database, "team-a"), before);

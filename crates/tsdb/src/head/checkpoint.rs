@@ -74,11 +74,15 @@ impl Head {
         while exemplars.peek().is_some() || metadata.peek().is_some() {
             let mut rows = [(0, Vec::new()), (0, Vec::new())];
             let [(exemplar_count, exemplar_rows), (metadata_count, metadata_rows)] = &mut rows;
-            while exemplar_rows.len() < RECORD_BYTES && let Some((id, exemplar)) = exemplars.next() {
+            while exemplar_rows.len() < RECORD_BYTES
+                && let Some((id, exemplar)) = exemplars.next()
+            {
                 Writer { bytes: exemplar_rows }.exemplar(id, &exemplar);
                 *exemplar_count += 1;
             }
-            while metadata_rows.len() < RECORD_BYTES && let Some(metadata) = metadata.next() {
+            while metadata_rows.len() < RECORD_BYTES
+                && let Some(metadata) = metadata.next()
+            {
                 Writer { bytes: metadata_rows }.metadata(&metadata);
                 *metadata_count += 1;
             }

@@ -46,10 +46,8 @@ impl ExemplarStore {
         if max == 0 {
             return;
         }
-        let entry = self
-            .series
-            .entry(series)
-            .or_insert_with(|| SeriesExemplars { labels: labels(), exemplars: Vec::new() });
+        let entry =
+            self.series.entry(series).or_insert_with(|| SeriesExemplars { labels: labels(), exemplars: Vec::new() });
         let index = entry.exemplars.partition_point(|other| other.timestamp_ms <= exemplar.timestamp_ms);
         entry.exemplars.insert(index, exemplar);
         self.arrivals.push_back(series);

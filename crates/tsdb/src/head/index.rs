@@ -195,7 +195,10 @@ impl Index {
     pub(crate) fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = (&'a str, &'a [SeriesRef])> {
         let name = self.names_by_text.get(name).map(|name| &self.names[*name as usize]);
         let pairs = name.into_iter().flat_map(|name| name.pairs.iter());
-        pairs.map(|id| &self.pairs[*id as usize]).map(|pair| (&*pair.value, &*pair.series)).filter(|row| !row.1.is_empty())
+        pairs
+            .map(|id| &self.pairs[*id as usize])
+            .map(|pair| (&*pair.value, &*pair.series))
+            .filter(|row| !row.1.is_empty())
     }
 
     /// The label names that findable series have, in no order.

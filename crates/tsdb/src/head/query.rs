@@ -129,7 +129,8 @@ impl Head {
         let index = self.index.read();
         let mut metrics = BTreeMap::<String, HistogramCounts>::new();
         for reference in self.series_in_question(&index, matchers, Some(since_s)).unwrap_or_default() {
-            let buckets = self.shards[shard_of(reference)].lock().get(reference).and_then(|series| series.last_buckets());
+            let buckets =
+                self.shards[shard_of(reference)].lock().get(reference).and_then(|series| series.last_buckets());
             let Some(buckets) = buckets else { continue };
             let metric = index.labels_of(reference).find(|pair| pair.0 == METRIC_NAME).map_or("", |pair| pair.1);
             let counts = metrics.entry(metric.to_owned()).or_default();

@@ -103,7 +103,13 @@ impl Writer<'_> {
     }
 
     /// A row of the section of histograms.
-    pub(crate) fn histogram_row(&mut self, row: &mut RowBase, series: u64, timestamp_ms: i64, sample: (bool, &WriteHistogram)) {
+    pub(crate) fn histogram_row(
+        &mut self,
+        row: &mut RowBase,
+        series: u64,
+        timestamp_ms: i64,
+        sample: (bool, &WriteHistogram),
+    ) {
         let (late, histogram) = sample;
         let float = matches!(histogram, WriteHistogram::Float(_));
         self.bytes.push(if float { FLAG_FLOAT_COUNTS } else { 0 } | if late { FLAG_LATE } else { 0 });

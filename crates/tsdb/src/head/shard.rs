@@ -83,7 +83,7 @@ impl Shard {
                 place
             }
             None => {
-                if self.places as usize % BLOCK_SERIES == 0 {
+                if (self.places as usize).is_multiple_of(BLOCK_SERIES) {
                     self.blocks.push(Vec::with_capacity(BLOCK_SERIES));
                 }
                 self.blocks.last_mut().expect("a block was pushed for the first of its places").push(series);

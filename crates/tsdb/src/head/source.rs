@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use norn_base::{Error, ErrorKind, Result};
-use norn_model::select::{SeriesBatch, SeriesOrder, SeriesRequest, SeriesSource, TimeRange};
 use norn_model::Labels;
+use norn_model::select::{SeriesBatch, SeriesOrder, SeriesRequest, SeriesSource, TimeRange};
 
 use super::Head;
 use super::matching::matching_series;
@@ -89,8 +89,13 @@ struct HeadSource {
 enum Stage {
     Find,
     /// Hashes of the first so many series are known.
-    Hash { series: Vec<SeriesRef>, hashed: Vec<(u64, SeriesRef)> },
-    Read { series: std::vec::IntoIter<SeriesRef> },
+    Hash {
+        series: Vec<SeriesRef>,
+        hashed: Vec<(u64, SeriesRef)>,
+    },
+    Read {
+        series: std::vec::IntoIter<SeriesRef>,
+    },
 }
 
 #[derive(Default)]
@@ -138,7 +143,8 @@ impl SeriesSource for HeadSource {
             Stage::Read { .. } => {}
         }
         let Stage::Read { series } = &mut self.stage else { unreachable!("finding without hashes leads to reading") };
-        let reading = Reading { head: &self.head, request: &self.request, from_ms: self.from_ms, newest_id: self.newest_id };
+        let reading =
+            Reading { head: &self.head, request: &self.request, from_ms: self.from_ms, newest_id: self.newest_id };
         let mut looked_at = 0;
         while looked_at < POLL_SERIES && batch.sample_count() < POLL_SAMPLES {
             let Some(reference) = series.next() else { break };
@@ -183,7 +189,12 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     /// Adds a series to the batch, if it is still there and has samples in the range.
-    fn read_series(&self, reference: SeriesRef, scratch: &mut Scratch, batch: &mut SeriesBatch) -> Result<(), ChunkError> {
+    fn read_series(
+        &self,
+        reference: SeriesRef,
+        scratch: &mut Scratch,
+        batch: &mut SeriesBatch,
+    ) -> Result<(), ChunkError> {
         let range = self.request.range;
         scratch.chunks.clear();
         let Some((labels, hash, in_order)) = self.take(reference, scratch) else { return Ok(()) };
@@ -198,10 +209,14 @@ impl Reading<'_> {
                 decode_into(chunk.encoding, &chunk.data, range, batch)?;
             }
         } else {
-            scratch.merge.append(&scratch.chunks, |chunk| {
-                let start_ms = if chunk < in_order { self.from_ms } else { range.start_ms };
-                TimeRange { start_ms, ..range }
-            }, batch)?;
+            scratch.merge.append(
+                &scratch.chunks,
+                |chunk| {
+                    let start_ms = if chunk < in_order { self.from_ms } else { range.start_ms };
+                    TimeRange { start_ms, ..range }
+                },
+                batch,
+            )?;
         }
         if batch.sample_count() == samples_before {
             batch.pop_series();
@@ -229,7 +244,9 @@ impl Reading<'_> {
             series.collect_chunks(self.from_ms, range.end_ms, &mut scratch.chunks);
         }
         let in_order = scratch.chunks.len();
-        if !self.request.labels_only && let Some(late) = series.late() {
+        if !self.request.labels_only
+            && let Some(late) = series.late()
+        {
             late.collect_chunks(range.start_ms, range.end_ms, &mut scratch.chunks);
         }
         drop(shard);

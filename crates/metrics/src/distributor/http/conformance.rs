@@ -106,8 +106,9 @@ fn difference(case: &Value, status: u16, text: &str) -> Option<String> {
     let expected_text = case.get("error_contains").and_then(Value::as_str).unwrap_or("");
     let said = serde_json::from_str::<Value>(text).ok();
     let said = said.as_ref().and_then(|said| said.get("message")).and_then(Value::as_str).unwrap_or(text);
-    let is_same =
-        expected_status == Some(u64::from(status)) && said.contains(expected_text.trim_start_matches("\\x9f["));
+    // Of the one answer in protobuf the recorded text starts with its tags, escaped.
+    let expected_text = expected_text.split_once("\u{12}[").map_or(expected_text, |(_, message)| message);
+    let is_same = expected_status == Some(u64::from(status)) && said.contains(expected_text);
     (!is_same).then(|| format!("{}: {status} {said}\n  not {expected_status:?} {expected_text}", case["name"]))
 }
 
@@ -146,8 +147,7 @@ async fn series_of(tenant: &str) -> BTreeSet<String> {
             assert_eq!(replay(&request, client.clone()).await.status, 200);
         }
     }
-    let series = client.0.lock().clone();
-    series
+    client.0.lock().clone()
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use crate::distributor::metrics::DistributorMetrics;
 use crate::distributor::rules::WriteRules;
 
 /// Answers every batch alike.
-struct Answer(fn() -> norn_base::Result<()>);
+pub(in crate::distributor) struct Answer(pub(in crate::distributor) fn() -> norn_base::Result<()>);
 
 #[async_trait]
 impl WriteClient for Answer {
@@ -27,19 +27,26 @@ impl WriteClient for Answer {
     }
 }
 
-/// The routes of a distributor with these rules, in front of this client.
-pub(super) fn setup(client: Arc<dyn WriteClient>, rules: WriteRules, bytes_max: usize) -> Router {
-    let random = SeededRandom::shared(1);
-    let distributor = Distributor::new(
+/// A distributor with these rules, in front of this client.
+pub(in crate::distributor) fn distributor(client: Arc<dyn WriteClient>, rules: WriteRules) -> Arc<Distributor> {
+    Arc::new(Distributor::new(
         DistributorSettings::default(),
         Arc::new(rules),
         ManualClock::at(1_795_000_000_000),
-        random.clone(),
+        SeededRandom::shared(1),
         Arc::new(MemoryHaStore::default()),
         client,
         DistributorMetrics::default(),
-    );
-    let bodies = BodyReader::new(MemoryBudget::new("bodies", u64::MAX), ComputePool::start(1, 8).unwrap());
+    ))
+}
+
+/// Reads bodies without a limit of their own.
+pub(in crate::distributor) fn bodies() -> BodyReader {
+    BodyReader::new(MemoryBudget::new("bodies", u64::MAX), ComputePool::start(1, 8).unwrap())
+}
+
+/// The routes of a distributor with these rules, in front of this client.
+pub(super) fn setup(client: Arc<dyn WriteClient>, rules: WriteRules, bytes_max: usize) -> Router {
     let settings = HttpSettings {
         write_bytes_max: bytes_max,
         otlp_bytes_max: bytes_max,
@@ -47,7 +54,8 @@ pub(super) fn setup(client: Arc<dyn WriteClient>, rules: WriteRules, bytes_max: 
         skip_label_names_header: false,
         skip_label_count_header: false,
     };
-    Tenancy::by_header().protect(routes(Arc::new(distributor), bodies, random, settings))
+    let router = routes(distributor(client, rules), bodies(), SeededRandom::shared(1), settings);
+    Tenancy::by_header().protect(router)
 }
 
 fn router(answer: fn() -> norn_base::Result<()>, change: impl FnOnce(&mut WriteRules)) -> Router {
@@ -56,14 +64,14 @@ fn router(answer: fn() -> norn_base::Result<()>, change: impl FnOnce(&mut WriteR
     setup(Arc::new(Answer(answer)), rules, 10_000)
 }
 
-pub(super) struct Answered {
-    pub(super) status: u16,
+pub(in crate::distributor) struct Answered {
+    pub(in crate::distributor) status: u16,
     headers: HeaderMap,
     body: Vec<u8>,
 }
 
 impl Answered {
-    pub(super) fn text(&self) -> String {
+    pub(in crate::distributor) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
@@ -72,7 +80,12 @@ impl Answered {
     }
 }
 
-pub(super) async fn send(router: Router, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answered {
+pub(in crate::distributor) async fn send(
+    router: Router,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> Answered {
     let mut request = Request::post(path).header("X-Scope-OrgID", "t");
     for (name, value) in headers {
         request = request.header(*name, *value);

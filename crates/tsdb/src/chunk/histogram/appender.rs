@@ -10,7 +10,7 @@ use super::super::spans::{bucket_indices, scatter, spans_of, union};
 use super::super::varbit::push_int;
 use super::decoder::HistogramDecoder;
 use super::fields::{Field, Fields, IntField};
-use super::native::{CountOf, Numbers};
+use super::native::{CountOf, Numbers, layout_of};
 use super::{FLAGS_AT, GAUGE_FLAGS, HEADER_BYTES, NativeHistogram};
 
 /// One open chunk of histograms of one kind: its bytes, and what the next sample is compared with.
@@ -116,7 +116,7 @@ impl<H: NativeHistogram> HistogramAppender<H> {
     }
 
     fn start(&mut self, timestamp_ms: i64, histogram: &H) {
-        let layout = if is_stale(histogram.sum()) { Layout::default() } else { histogram.layout() };
+        let layout = if is_stale(histogram.sum()) { Layout::default() } else { layout_of(histogram) };
         self.start_with(layout, histogram.reset_hint() == ResetHint::Gauge);
         self.push(timestamp_ms, &numbers_of(histogram));
     }
@@ -137,8 +137,7 @@ impl<H: NativeHistogram> HistogramAppender<H> {
         }
         let same_shape = histogram.schema() == self.layout.schema
             && histogram.zero_threshold() == self.layout.zero_threshold
-            && (histogram.schema() != CUSTOM_BUCKETS_SCHEMA
-                || histogram.custom_values() == &*self.layout.custom_values);
+            && (histogram.schema() != CUSTOM_BUCKETS_SCHEMA || *histogram.custom_values() == self.layout.custom_values);
         let totals_fall = self.fields.count.total_falls(histogram.count())
             || self.fields.zero_count.total_falls(histogram.zero_count());
         if is_stale(self.fields.sum.value()) || !same_shape || (!gauge && totals_fall) {

@@ -1,5 +1,7 @@
 //! The two kinds of native histograms behind one trait, so that chunks are written and read by one code.
 
+use std::sync::Arc;
+
 use norn_model::histogram::{FloatHistogram, Histogram, ResetHint, Span};
 
 use super::super::Encoding;
@@ -49,13 +51,22 @@ pub trait NativeHistogram: Sized {
     #[doc(hidden)]
     fn stored_buckets(&self) -> [&[CountOf<Self>]; 2];
     #[doc(hidden)]
-    fn custom_values(&self) -> &[f64];
-    #[doc(hidden)]
-    #[expect(private_interfaces, reason = "layouts are a chunk's own")]
-    fn layout(&self) -> Layout;
+    fn custom_values(&self) -> &Arc<[f64]>;
     #[doc(hidden)]
     #[expect(private_interfaces, reason = "layouts are a chunk's own")]
     fn assemble(layout: &Layout, numbers: Numbers<CountOf<Self>>, reset_hint: ResetHint) -> Self;
+}
+
+/// The layout of a chunk that begins with this histogram.
+pub(super) fn layout_of<H: NativeHistogram>(histogram: &H) -> Layout {
+    let [positive_spans, negative_spans] = histogram.spans().map(<[Span]>::to_vec);
+    Layout {
+        schema: histogram.schema(),
+        zero_threshold: histogram.zero_threshold(),
+        positive_spans,
+        negative_spans,
+        custom_values: histogram.custom_values().clone(),
+    }
 }
 
 impl NativeHistogram for Histogram {
@@ -95,19 +106,8 @@ impl NativeHistogram for Histogram {
         [&self.positive_deltas, &self.negative_deltas]
     }
 
-    fn custom_values(&self) -> &[f64] {
+    fn custom_values(&self) -> &Arc<[f64]> {
         &self.custom_values
-    }
-
-    #[expect(private_interfaces, reason = "layouts are a chunk's own")]
-    fn layout(&self) -> Layout {
-        Layout {
-            schema: self.schema,
-            zero_threshold: self.zero_threshold,
-            positive_spans: self.positive_spans.clone(),
-            negative_spans: self.negative_spans.clone(),
-            custom_values: self.custom_values.clone(),
-        }
     }
 
     #[expect(private_interfaces, reason = "layouts are a chunk's own")]
@@ -165,19 +165,8 @@ impl NativeHistogram for FloatHistogram {
         [&self.positive_buckets, &self.negative_buckets]
     }
 
-    fn custom_values(&self) -> &[f64] {
+    fn custom_values(&self) -> &Arc<[f64]> {
         &self.custom_values
-    }
-
-    #[expect(private_interfaces, reason = "layouts are a chunk's own")]
-    fn layout(&self) -> Layout {
-        Layout {
-            schema: self.schema,
-            zero_threshold: self.zero_threshold,
-            positive_spans: self.positive_spans.clone(),
-            negative_spans: self.negative_spans.clone(),
-            custom_values: self.custom_values.clone(),
-        }
     }
 
     #[expect(private_interfaces, reason = "layouts are a chunk's own")]

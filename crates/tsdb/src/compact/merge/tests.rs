@@ -125,7 +125,7 @@ fn a_compaction_that_fails_leaves_nothing() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn merging_is_a_union(blocks in prop::collection::vec(
