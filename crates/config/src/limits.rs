@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-pub use rules::{BlockedQuery, BlockedRequest, CostAttributionLabel, LimitedQuery, QueryParameter};
+pub use rules::{BlockedQuery, BlockedRequest, LimitedQuery, QueryParameter};
 
 use crate::metrics::MetricsConfig;
 use crate::relabel::RelabelConfig;
@@ -85,10 +85,10 @@ section! {
         pub max_global_exemplars_per_user: u64,
         /// Whether out-of-order exemplars are dropped silently.
         pub ignore_ooo_exemplars: bool,
-        /// Series in memory above which the head is cut early.
+        /// Series in memory from which on the head is cut early.
         pub early_head_compaction_owned_series_threshold: u64,
         /// The share of series that an early cut has to free, in percent.
-        pub early_head_compaction_min_estimated_series_reduction_percentage: u32,
+        pub early_head_compaction_min_estimated_series_reduction_percentage: u64,
         /// Whether native histograms are taken; if not they are dropped silently.
         pub native_histograms_ingestion_enabled: bool,
         /// Selectors by name whose active series are counted.
@@ -101,12 +101,8 @@ section! {
         pub out_of_order_time_window: Duration,
         /// Whether blocks of out-of-order samples are labelled and compacted apart.
         pub out_of_order_blocks_external_label_enabled: bool,
-        /// The label whose value counts discarded samples apart.
-        pub separate_metrics_group_label: String,
         /// Most chunks of a query.
         pub max_fetched_chunks_per_query: u64,
-        /// Most estimated chunks of a query, as a multiple of [`Self::max_fetched_chunks_per_query`].
-        pub max_estimated_fetched_chunks_per_query_multiplier: f64,
         /// Most series of a query.
         pub max_fetched_series_per_query: u64,
         /// Most bytes of chunks of a query.
@@ -130,7 +126,7 @@ section! {
         /// Results younger than this are not cached.
         pub max_cache_freshness: Duration,
         /// Shards of a query; 0 and 1 do not shard.
-        pub query_sharding_total_shards: usize,
+        pub query_sharding_total_shards: u32,
         /// Most sharded parts of one query.
         pub query_sharding_max_sharded_queries: usize,
         /// A longer regular expression keeps a query from being sharded, in bytes.
@@ -145,10 +141,6 @@ section! {
         pub results_cache_ttl: Duration,
         /// How long results within [`Self::out_of_order_time_window`] are cached.
         pub results_cache_ttl_for_out_of_order_time_window: Duration,
-        /// How long results of the cardinality API are cached.
-        pub results_cache_ttl_for_cardinality_query: Duration,
-        /// How long results of queries for labels are cached.
-        pub results_cache_ttl_for_labels_query: Duration,
         /// How long errors are cached.
         pub results_cache_ttl_for_errors: Duration,
         /// Whether queries whose times are no multiples of the step are cached.
@@ -169,8 +161,6 @@ section! {
         pub enabled_promql_extended_range_selectors: Vec<String>,
         /// Whether ranges include their start, as in Prometheus 2.
         pub prom2_range_compat: bool,
-        /// Whether costly subqueries of instant queries run as range queries.
-        pub subquery_spin_off_enabled: bool,
         /// Whether matchers that change nothing are left out of queries for labels.
         pub labels_query_optimizer_enabled: bool,
         /// Whether the cardinality API is served.
@@ -183,12 +173,6 @@ section! {
         pub cardinality_analysis_max_results: usize,
         /// Most bytes of an answer with active series.
         pub active_series_results_max_size_bytes: u64,
-        /// Labels by which samples and series are counted apart.
-        pub cost_attribution_labels_structured: Vec<CostAttributionLabel>,
-        /// Most values of these labels, before all are counted together.
-        pub max_cost_attribution_cardinality: usize,
-        /// How long all are counted together then.
-        pub cost_attribution_cooldown: Duration,
         /// Most rules of a group; shown to the tenant.
         pub ruler_max_rules_per_rule_group: u64,
         /// Most groups of rules; shown to the tenant.
@@ -201,14 +185,6 @@ section! {
         pub compactor_split_groups: u32,
         /// After which silence the rests of an upload are deleted.
         pub compactor_partial_block_deletion_delay: Duration,
-        /// Whether blocks may be uploaded.
-        pub compactor_block_upload_enabled: bool,
-        /// Whether uploaded blocks are validated.
-        pub compactor_block_upload_validation_enabled: bool,
-        /// Whether the validation looks at chunks too.
-        pub compactor_block_upload_verify_chunks: bool,
-        /// Largest uploaded block, in bytes.
-        pub compactor_block_upload_max_block_size_bytes: u64,
         /// Blocks that were uploaded longer ago are not compacted.
         pub compactor_max_lookback: Duration,
         /// Files of one block that are uploaded at once.

@@ -14,18 +14,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use compactor::{CompactionOrder, CompactorConfig, StoreGatewayConfig};
-pub use distributor::{
-    DistributorConfig, DistributorInstanceLimits, HaTrackerConfig, ReactiveLimiter, RetryAfterHeader,
-};
-pub use ingester::{CircuitBreaker, IngesterConfig, IngesterInstanceLimits, IngesterRing};
-pub use querier::{
-    CacheBackend, FrontendConfig, QuerierConfig, QuerySchedulerConfig, ResponseFormat, ResultsCache,
-    ResultsCacheCompression,
-};
+pub use distributor::{DistributorConfig, DistributorInstanceLimits, HaTrackerConfig, RetryAfterHeader};
+pub use ingester::{IngesterConfig, IngesterInstanceLimits, IngesterRing};
+pub use querier::{CacheBackend, FrontendConfig, QuerierConfig, QuerySchedulerConfig, ResultsCache};
 pub use server::{GrpcTls, HttpTls, LogFormat, LogLevel, ServerConfig};
 pub use storage::{
-    BlocksStorageConfig, BucketIndexConfig, BucketStoreConfig, Filesystem, IndexCache, IndexCacheInMemory,
-    IndexHeaderConfig, StorageBackend, TsdbConfig,
+    BlocksStorageConfig, BucketIndexConfig, BucketStoreConfig, Filesystem, IndexHeaderConfig, StorageBackend, TsdbConfig,
 };
 
 use crate::environment::Environment;
@@ -45,14 +39,6 @@ section! {
         pub no_auth_tenant: String,
         /// How long a stopping process keeps serving, so that load balancers notice that it is not ready.
         pub shutdown_delay: Duration,
-        /// Most values of [`Limits::separate_metrics_group_label`] that get metrics of their own, per tenant.
-        pub max_separate_metrics_groups_per_user: usize,
-        /// After which silence the counters of a tenant's cost attribution are forgotten.
-        pub cost_attribution_eviction_interval: Duration,
-        /// How often it is looked for such counters.
-        pub cost_attribution_cleanup_interval: Duration,
-        /// The path of the page with these counters; empty shows them with all others.
-        pub cost_attribution_registry_path: String,
         /// The HTTP API.
         pub api: ApiConfig,
         /// Listeners and logs.
@@ -116,7 +102,7 @@ section! {
     pub struct TenantFederationConfig {
         /// Whether a query may name several tenants.
         pub enabled: bool,
-        /// Tenants of one query that are read at once.
+        /// Tenants that are asked for labels at once.
         pub max_concurrent: usize,
         /// Most tenants of one query.
         pub max_tenants: usize,

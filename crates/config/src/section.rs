@@ -172,11 +172,11 @@ impl FromValue for Vec<String> {
     }
 }
 
-/// A list of ports.
+/// A list of ports; an item may hold several, with commas between them.
 impl FromValue for Vec<u16> {
     fn from_value(value: &Value) -> Result<Self, String> {
         let mut ports = Self::new();
-        for text in Vec::<String>::from_value(value)? {
+        for text in Vec::<String>::from_value(value)?.iter().flat_map(|item| split_commas(item)) {
             ports.push(text.parse().map_err(|_| format!("{text:?} is no port (0 to 65535)"))?);
         }
         Ok(ports)

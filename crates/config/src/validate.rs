@@ -12,10 +12,10 @@ use crate::value::Value;
 pub(crate) fn metrics(settings: &Settings, config: &MetricsConfig) -> Result<(), String> {
     buckets_differ(settings)?;
     supported(settings, config)?;
-    single_values(config)?;
+    single_values(settings, config)?;
     paths_do_not_overlap(settings, config)?;
     times_fit(config)?;
-    if !config.ingester.push_grpc_method_enabled && !flag(settings, "ingest_storage.enabled") {
+    if !flag(settings, "ingester.push_grpc_method_enabled") && !flag(settings, "ingest_storage.enabled") {
         return Err("cannot disable Push gRPC method in ingester, while ingest storage (-ingest-storage.enabled) is \
                     not enabled"
             .to_owned());
@@ -177,8 +177,8 @@ fn clean(path: &Path) -> PathBuf {
 }
 
 /// Bounds of single settings that their types do not say.
-fn single_values(config: &MetricsConfig) -> Result<(), String> {
-    if config.ingester.ring.replication_factor == 0 {
+fn single_values(settings: &Settings, config: &MetricsConfig) -> Result<(), String> {
+    if matches!(settings.value("ingester.ring.replication_factor"), Some(Value::Integer(..=0))) {
         return Err("ingester.ring.replication_factor has to be at least 1".to_owned());
     }
     let retry = &config.distributor.retry_after_header;

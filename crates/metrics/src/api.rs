@@ -6,67 +6,68 @@
 pub mod cardinality;
 pub mod encode;
 pub mod envelope;
+mod guard;
 pub mod labels;
 pub mod parameters;
 pub mod query;
+mod query_log;
 pub mod remote_read;
 pub mod status;
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
-use axum::http::{Method, header};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
-use norn_base::{Error, ErrorKind};
+use axum::{Extension, Router, middleware};
 
 use crate::frontend::Frontend;
 use envelope::ApiError;
-use parameters::{FORM_BYTES_MAX, Parameters};
+use guard::{BodyLimit, has_form, read_form};
+use parameters::Parameters;
 
 /// What all handlers share.
 pub type ApiState = Arc<Frontend>;
 
-/// Routes that belong to a tenant, relative to the prefix.
-pub fn tenant_routes(frontend: ApiState) -> Router {
-    let both = MethodFilter::GET.or(MethodFilter::POST);
-    Router::new()
-        .route("/api/v1/query", on(both, query::instant))
-        .route("/api/v1/query_range", on(both, query::range))
-        .route("/api/v1/query_exemplars", on(both, query::exemplars))
-        .route("/api/v1/format_query", on(both, query::format))
-        .route("/api/v1/read", on(MethodFilter::POST, remote_read::read))
-        .route("/api/v1/series", on(both, labels::series))
-        .route("/api/v1/labels", on(both, labels::names))
-        .route("/api/v1/label/{name}/values", on(MethodFilter::GET, labels::values))
-        .route("/api/v1/metadata", on(MethodFilter::GET, labels::metadata))
-        .route("/api/v1/cardinality/label_names", on(both, cardinality::label_names))
-        .route("/api/v1/cardinality/label_values", on(both, cardinality::label_values))
-        .route("/api/v1/cardinality/active_series", on(both, cardinality::active_series))
-        .route("/api/v1/cardinality/active_native_histogram_metrics", on(both, cardinality::active_native_histograms))
-        .route("/api/v1/rules", on(MethodFilter::GET, status::no_rules))
-        .route("/api/v1/alerts", on(MethodFilter::GET, status::no_alerts))
+/// Routes that belong to a tenant, below `prefix`, which is empty or begins with a slash and does not end with one.
+pub fn tenant_routes(prefix: &str, frontend: ApiState) -> Router {
+    let (get, both) = (MethodFilter::GET, MethodFilter::GET.or(MethodFilter::POST));
+    let path = |name: &str| format!("{prefix}/api/v1/{name}");
+    let body_bytes_max = frontend.settings().body_bytes_max;
+    let queries = Router::new()
+        .route(&path("query"), on(both, query::instant))
+        .route(&path("query_range"), on(both, query::range))
+        .route_layer(middleware::from_fn_with_state(frontend.clone(), query_log::log_query));
+    queries
+        .route(&path("query_exemplars"), on(both, query::exemplars))
+        .route(&path("format_query"), on(both, query::format))
+        .route(&path("read"), on(MethodFilter::POST, remote_read::read))
+        .route(&path("series"), on(both, labels::series))
+        .route(&path("labels"), on(both, labels::names))
+        .route(&path("label/{name}/values"), on(get, labels::values))
+        .route(&path("metadata"), on(get, labels::metadata))
+        .route(&path("cardinality/label_names"), on(both, cardinality::label_names))
+        .route(&path("cardinality/label_values"), on(both, cardinality::label_values))
+        .route(&path("cardinality/active_series"), on(both, cardinality::active_series))
+        .route(&path("cardinality/active_native_histogram_metrics"), on(both, cardinality::active_native_histograms))
+        .route(&path("rules"), on(get, status::no_rules))
+        .route(&path("alerts"), on(get, status::no_alerts))
+        .route_layer(middleware::from_fn_with_state(frontend.clone(), guard::refuse_blocked))
+        .layer(Extension(BodyLimit(body_bytes_max)))
+        .layer(DefaultBodyLimit::max(body_bytes_max))
         .with_state(frontend)
 }
 
 impl<S: Send + Sync> FromRequest<S> for Parameters {
     type Rejection = Response;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
         let url_query = request.uri().query().unwrap_or("").to_owned();
-        let content_type = request.headers().get(header::CONTENT_TYPE);
-        let is_form =
-            content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
-        if request.method() != Method::POST || !is_form {
+        if !has_form(request.method(), request.headers()) {
             return Self::parse(&url_query, b"").map_err(|error| ApiError(error).into_response());
         }
-        let request = request.map(|body| axum::body::Body::new(http_body_util::Limited::new(body, FORM_BYTES_MAX)));
-        let body = Bytes::from_request(request, state).await.map_err(|_| {
-            let text = format!("http: request body too large: the limit is {FORM_BYTES_MAX} bytes");
-            ApiError(Error::new(ErrorKind::TooLarge, text)).into_response()
-        })?;
-        Self::parse(&url_query, &body).map_err(|error| ApiError(error).into_response())
+        let limit = request.extensions().get().copied();
+        let form = read_form(request.into_body(), limit).await.map_err(|error| ApiError(error).into_response())?;
+        Self::parse(&url_query, &form).map_err(|error| ApiError(error).into_response())
     }
 }

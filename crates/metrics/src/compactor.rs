@@ -31,6 +31,7 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use crate::blocks::markers::read_tenant_mark;
 use crate::blocks::tenants::tenants_in;
+use crate::concurrency::at_most;
 use cleaner::CleaningRules;
 
 /// How buckets are compacted and cleaned.
@@ -52,10 +53,29 @@ pub struct CompactorSettings {
     pub tenant_time_max: Duration,
     /// What the planner goes by, the tenant's shards aside.
     pub planner: PlannerOptions,
+    /// How many of each may go on at once.
+    pub concurrency: CompactorConcurrency,
     /// Tenants to work for; empty is all.
     pub enabled_tenants: BTreeSet<String>,
     /// Tenants not to work for.
     pub disabled_tenants: BTreeSet<String>,
+}
+
+/// How many of each thing the compactor does at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompactorConcurrency {
+    /// Jobs of a tenant.
+    pub jobs: usize,
+    /// Tenants that are cleaned.
+    pub cleanups: usize,
+    /// Blocks that are downloaded or uploaded, per job.
+    pub transfers: usize,
+    /// Downloaded blocks that are opened, per job.
+    pub opened_blocks: usize,
+    /// `meta.json` files that are read for a plan.
+    pub planned_metas: usize,
+    /// `meta.json` files that are read for the index of a tenant's blocks.
+    pub indexed_metas: usize,
 }
 
 impl CompactorSettings {
@@ -81,6 +101,14 @@ impl CompactorSettings {
                     CompactionOrder::SmallestRangeOldestBlocksFirst => JobOrder::SmallestRangeOldestBlocks,
                     CompactionOrder::NewestBlocksFirst => JobOrder::NewestBlocks,
                 },
+            },
+            concurrency: CompactorConcurrency {
+                jobs: compactor.compaction_concurrency,
+                cleanups: compactor.cleanup_concurrency,
+                transfers: compactor.block_sync_concurrency,
+                opened_blocks: compactor.max_opening_blocks_concurrency,
+                planned_metas: compactor.meta_sync_concurrency,
+                indexed_metas: compactor.update_blocks_concurrency,
             },
             enabled_tenants: compactor.enabled_tenants.iter().cloned().collect(),
             disabled_tenants: compactor.disabled_tenants.iter().cloned().collect(),
@@ -193,9 +221,7 @@ impl Compactor {
     pub async fn clean_all(&self) {
         match self.tenants().await {
             Ok(tenants) => {
-                for tenant in tenants {
-                    self.clean_logged(&tenant).await;
-                }
+                at_most(self.settings.concurrency.cleanups, &tenants, |tenant| self.clean_logged(tenant)).await;
                 self.metrics.last_cleanup_seconds.set(self.clock.now_ms() / 1000);
             }
             Err(error) => {
@@ -223,6 +249,7 @@ impl Compactor {
             deletion_delay: self.settings.deletion_delay,
             partial_block_delay: limits.compactor_partial_block_deletion_delay,
             tenant_cleanup_delay: self.settings.tenant_cleanup_delay,
+            metas_at_once: self.settings.concurrency.indexed_metas,
         };
         let now_ms = self.clock.now_ms();
         let report = match read_tenant_mark(&*bucket).await? {

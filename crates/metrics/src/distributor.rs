@@ -28,6 +28,9 @@ pub mod ha;
 /// The HTTP API.
 pub mod http;
 
+/// The gRPC service for OTLP.
+pub mod grpc;
+
 /// The HTTP API for Influx line protocol.
 pub mod influx;
 
@@ -36,30 +39,31 @@ pub mod pages;
 
 mod admission;
 mod blake2b;
+mod dedupe;
 pub(crate) mod errors;
 mod exemplars;
 mod intake;
 mod md5;
 pub(crate) mod names;
 mod oversize;
-mod rate;
+pub(crate) mod rate;
 mod relabel;
 mod samples;
 mod source;
 mod tenants;
 mod validation;
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use norn_base::clock::SharedClock;
 use norn_base::random::SharedRandom;
 use norn_base::{Error, Result};
+use norn_config::metrics::DistributorInstanceLimits;
 use norn_model::TenantId;
 use norn_model::write::{BatchId, WriteBatch};
 use norn_rpc::otlp::MetricsRequest;
-use norn_rpc::remote_write::{DecodedMetadata, DecodedSeries, WriteVisitor, v1};
+use norn_rpc::remote_write::v1;
 use parking_lot::Mutex;
 
 pub use self::admission::Admission;
@@ -70,9 +74,9 @@ pub use self::tenants::TenantStats;
 use self::client::WriteClient;
 use self::discards::{Discards, Reason};
 use self::ha::HaTracker;
-use self::intake::{Counter, Intake, IntakeContext};
+use self::intake::{Intake, IntakeContext};
 use self::metrics::DistributorMetrics;
-use self::rules::{HaRules, TenantRules, WriteRules};
+use self::rules::{TenantRules, WriteRules};
 pub(crate) use self::source::Source;
 
 use self::source::Body;
@@ -83,8 +87,10 @@ use crate::otlp::translate::{self, Translated};
 /// Batches that wait to be used again. More would only be held for a burst that is over.
 const POOLED_BATCHES_MAX: usize = 16;
 
-/// A batch of more series is not used again, so that one giant does not hold its memory for ever.
-const POOLED_SERIES_MAX: usize = 20_000;
+/// A batch of more series or samples is not used again, so that giants do not hold their memory for ever: what waits
+/// is a few megabytes, at 300 bytes a series.
+const POOLED_SERIES_MAX: usize = 5_000;
+const POOLED_SAMPLES_MAX: usize = 50_000;
 
 /// What the operator decides about the whole process. Zero is "no limit".
 #[derive(Debug, Clone, PartialEq)]
@@ -256,6 +262,12 @@ impl Distributor {
         self.push(tenant, batch, Protocol::Internal, options).await
     }
 
+    /// Replaces what this process takes over all tenants; the runtime configuration may do so at any time.
+    pub fn set_instance_limits(&self, limits: &DistributorInstanceLimits) {
+        self.gate.set_limits(limits);
+        self.metrics.show_limits(limits);
+    }
+
     /// Says how many distributors share the tenants' rates.
     pub fn set_healthy_distributors(&self, count: u64) {
         self.healthy_distributors.store(count.max(1), Ordering::Relaxed);
@@ -336,41 +348,6 @@ impl Distributor {
         self.send(tenant, batch, received, first_error).await
     }
 
-    /// Whether the request belongs to a highly available pair whose replica label has to go; or how it ends.
-    async fn deduplicate(
-        &self,
-        tenant: &TenantId,
-        source: &(impl Source + Sync),
-        ha: &HaRules,
-        state: &TenantState,
-    ) -> Result<bool, PushOutcome> {
-        let decode_error = |error| PushOutcome::failed(Tally::default(), Error::bad_request(format!("{error}")));
-        let (cluster, replica, sample_ms) = {
-            let mut first = FirstSeries { ha, found: None };
-            source.show(&mut first).map_err(decode_error)?;
-            first.found.unwrap_or_default()
-        };
-        if cluster.is_empty() || replica.is_empty() {
-            let mut counter = Counter::default();
-            source.show(&mut counter).map_err(decode_error)?;
-            state.metrics.non_ha_samples.inc_by(counter.tally.all_samples());
-            return Ok(false);
-        }
-        let verdict = self.ha.check(tenant, ha, &cluster, &replica, sample_ms).await;
-        let Err(error) = verdict else { return Ok(true) };
-        let mut counter = Counter::default();
-        source.show(&mut counter).map_err(decode_error)?;
-        count_received(state, counter.tally);
-        if error.http_status() == 202 {
-            state.metrics.count_deduped(&cluster, counter.tally.all_samples());
-        } else {
-            let mut discards = Discards::default();
-            discards.samples.add(Reason::TooManyHaClusters, counter.tally.all_samples());
-            state.metrics.count_discards(&discards);
-        }
-        Err(PushOutcome::failed(counter.tally, error))
-    }
-
     /// Holds what is valid against the tenant's rate, and counts it.
     fn limit_rate(
         &self,
@@ -437,7 +414,7 @@ impl Distributor {
     }
 
     fn recycle(&self, mut batch: WriteBatch) {
-        if batch.len() > POOLED_SERIES_MAX {
+        if batch.len() > POOLED_SERIES_MAX || batch.samples().len() > POOLED_SAMPLES_MAX {
             return;
         }
         batch.clear();
@@ -463,28 +440,6 @@ fn count_received(state: &TenantState, received: Tally) {
     state.metrics.samples_in.inc_by(received.all_samples());
     state.metrics.exemplars_in.inc_by(received.exemplars);
     state.metrics.metadata_in.inc_by(received.metadata);
-}
-
-/// Reads cluster, replica and newest sample of a request's first series, which speaks for all.
-struct FirstSeries<'r> {
-    ha: &'r HaRules,
-    found: Option<(String, String, i64)>,
-}
-
-impl<'a> WriteVisitor<'a> for FirstSeries<'_> {
-    fn series(&mut self, series: &mut DecodedSeries<'a>) -> ControlFlow<()> {
-        let value = |name: &str| {
-            let label = series.labels.iter().find(|label| label.0 == name);
-            label.map_or_else(String::new, |label| label.1.to_owned())
-        };
-        let times = series.samples.iter().map(|sample| sample.timestamp_ms);
-        let times = times.chain(series.histograms.iter().map(|sample| sample.timestamp_ms));
-        let newest_ms = times.max().unwrap_or(0);
-        self.found = Some((value(&self.ha.cluster_label), value(&self.ha.replica_label), newest_ms));
-        ControlFlow::Break(())
-    }
-
-    fn metadata(&mut self, _metadata: DecodedMetadata<'a>) {}
 }
 
 #[cfg(test)]

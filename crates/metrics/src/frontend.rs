@@ -5,8 +5,13 @@
 //! parts whose results are in the cache are not computed again.
 
 pub mod blocked;
+mod compat;
+pub mod effort;
 pub mod evaluator;
+pub mod kept_errors;
+pub mod limited;
 pub mod limits;
+pub mod options;
 pub mod results;
 
 use std::sync::Arc;
@@ -14,22 +19,30 @@ use std::time::Duration;
 
 use norn_base::clock::SharedClock;
 use norn_base::{Error, ErrorKind, Result};
+use norn_config::limits::Limits;
 use norn_config::overrides::Overrides;
-use norn_model::Matcher;
+use norn_model::labels::METRIC_NAME;
+use norn_model::matcher::MatchOp;
+use norn_model::{Matcher, TenantId};
 use norn_promql::parser::{parse, parse_metric_selector};
 use norn_promql::plan::{EngineOptions, Query, QueryTime};
 use norn_promql::tree::Expr;
 use norn_promql::value::QueryResult;
-use norn_query::cache::{Extent, Freshness, ResultsCache};
+use norn_query::cache::{Extent, Freshness, Piece, ResultsCache};
 use norn_query::dispatch::{DispatchLimits, run_parts};
 use norn_query::split::{StepRange, split_by_interval};
+use norn_server::activity::ActivityTracker;
 use norn_server::tenant::Tenants;
 
 use crate::api::parameters::{end_before_start, invalid};
-use crate::querier::{Querier, ReadScope, SourceTimes};
+use crate::querier::{Querier, ReadScope, SourceChoice, SourceTimes};
 use crate::reader::LabelRequest;
-use evaluator::{Allowance, Evaluator};
+use effort::{Answered, Effort};
+use evaluator::{Allowance, Evaluated, Evaluator};
+use kept_errors::KeptErrors;
+use limited::LimitedQueries;
 use limits::ReadLimits;
+use options::ReadOptions;
 use results::RangeResult;
 
 /// The most steps that a range query may have between its start and its end.
@@ -42,14 +55,32 @@ pub struct FrontendSettings {
     pub federation_enabled: bool,
     /// Most tenants of one query; 0 is no limit.
     pub federation_tenants_max: usize,
+    /// How many of them are asked for labels at once.
+    pub federation_tenants_at_once: usize,
     /// Store-gateways are asked for what is older than this, in milliseconds; 0: always.
     pub store_after_ms: i64,
     /// Range queries are split at multiples of this, in milliseconds; 0: never.
     pub split_interval_ms: i64,
+    /// Whether queries are divided by series.
+    pub sharding: bool,
+    /// Whether a request may choose who is asked for series.
+    pub choosing_sources: bool,
     /// How often a part of a query is tried.
     pub tries: usize,
     /// Queries that take longer are logged; zero logs none.
     pub log_slower_than: Duration,
+    /// Whether every query is logged with what it took.
+    pub query_stats: bool,
+    /// Headers of requests that this log shows.
+    pub logged_headers: Vec<String>,
+    /// Whether errors that a query will have again are kept.
+    pub keeps_errors: bool,
+    /// Largest body of a request, in bytes.
+    pub body_bytes_max: usize,
+    /// Queries of one remote read request that run at once.
+    pub remote_reads_at_once: usize,
+    /// Where requests in flight are recorded.
+    pub activities: ActivityTracker,
     /// How queries are evaluated, what single tenants change aside.
     pub engine: EngineOptions,
 }
@@ -60,6 +91,8 @@ pub struct Frontend {
     overrides: Arc<Overrides>,
     /// Results of range queries; `None` where they are not kept.
     cache: Option<ResultsCache<RangeResult>>,
+    errors: KeptErrors,
+    limited: LimitedQueries,
     clock: SharedClock,
     settings: FrontendSettings,
 }
@@ -73,7 +106,18 @@ impl Frontend {
         clock: SharedClock,
         settings: FrontendSettings,
     ) -> Self {
-        Self { evaluator, overrides, cache, clock, settings }
+        let (errors, limited) = (KeptErrors::default(), LimitedQueries::default());
+        Self { evaluator, overrides, cache, errors, limited, clock, settings }
+    }
+
+    /// How it works.
+    pub fn settings(&self) -> &FrontendSettings {
+        &self.settings
+    }
+
+    /// The limits of one tenant.
+    pub fn limits_of(&self, tenant: &TenantId) -> Arc<Limits> {
+        self.overrides.limits(tenant)
     }
 
     /// Finds series, labels, exemplars and metadata.
@@ -91,8 +135,10 @@ impl Frontend {
     pub fn scope(&self, tenants: &Tenants) -> Result<ReadScope> {
         let limits = self.read_limits(tenants)?;
         let store_after_ms = self.settings.store_after_ms;
-        let times = SourceTimes { ingesters_within_ms: limits.query_ingesters_within_ms, store_after_ms };
-        Ok(ReadScope { tenants: tenants.clone(), times, fetch: limits.fetch })
+        let ingesters_within_ms = limits.query_ingesters_within_ms;
+        let times = SourceTimes { ingesters_within_ms, store_after_ms, choice: SourceChoice::All };
+        let tenants_at_once = self.settings.federation_tenants_at_once;
+        Ok(ReadScope { tenants: tenants.clone(), times, fetch: limits.fetch, tenants_at_once })
     }
 
     fn check_federation(&self, tenants: &Tenants) -> Result<()> {
@@ -117,6 +163,11 @@ impl Frontend {
         if limits.max_labels_query_length_ms > 0 {
             let earliest_ms = request.range.end_ms.saturating_sub(limits.max_labels_query_length_ms);
             request.range.start_ms = request.range.start_ms.max(earliest_ms);
+        }
+        if limits.optimizes_label_queries {
+            for matchers in &mut request.selectors {
+                matchers.retain(|matcher| !holds_for_all(matcher));
+            }
         }
         (request.range.start_ms <= request.range.end_ms).then_some(request)
     }
@@ -144,102 +195,178 @@ impl Frontend {
         Ok(expr)
     }
 
+    /// Time that passes, for those who measure it.
+    pub fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
     /// Answers a query.
-    pub async fn query(&self, tenants: &Tenants, text: &str, time: QueryTime) -> Result<QueryResult> {
+    pub async fn query(
+        &self,
+        tenants: &Tenants,
+        text: &str,
+        time: QueryTime,
+        options: ReadOptions,
+    ) -> Result<Answered> {
+        let sources = if self.settings.choosing_sources { options.sources } else { SourceChoice::All };
+        let options = ReadOptions { sources, ..options };
         let started = self.clock.monotonic();
-        let result = self.answer(tenants, text, time).await;
+        let _activity = self.settings.activities.begin(|| format!("user={} query={text} {time:?}", tenants.joined()));
+        let mut answered = self.answer(tenants, text, time, options).await;
         let took = self.clock.monotonic().saturating_sub(started);
+        if let Ok(answered) = &mut answered {
+            answered.effort.wall = took;
+        }
         if !self.settings.log_slower_than.is_zero() && took > self.settings.log_slower_than {
             let (tenants, seconds) = (tenants.joined(), took.as_secs_f64());
             tracing::info!(tenants, query = text, seconds, "slow query detected");
         }
-        result
+        answered
     }
 
-    async fn answer(&self, tenants: &Tenants, text: &str, time: QueryTime) -> Result<QueryResult> {
+    async fn answer(&self, tenants: &Tenants, text: &str, time: QueryTime, options: ReadOptions) -> Result<Answered> {
         let limits = self.read_limits(tenants)?;
         check_steps(time)?;
         limits.check_expression(text)?;
-        let expr = self.parse_query(tenants, text)?;
+        let mut expr = self.parse_query(tenants, text)?;
         limits.check_length(time)?;
         blocked::check(&limits.blocked_queries, &expr, time)?;
+        for tenant in tenants.ids() {
+            let rules = &self.overrides.limits(tenant).limited_queries;
+            self.limited.admit(tenant, rules, &expr, self.clock.monotonic())?;
+        }
+        if limits.widens_ranges {
+            compat::widen_ranges(&mut expr);
+        }
         let Some(time) = limits.within_lookback(time, self.clock.now_ms()) else {
-            return Ok(results::empty());
+            return Ok(Answered { result: results::empty(), effort: Effort::default() });
         };
-        let options =
+        let engine =
             EngineOptions { delayed_name_removal: limits.delayed_name_removal, ..self.settings.engine.clone() };
-        let scope = self.scope(tenants)?;
-        let allowance = Allowance { scope, memory_bytes: limits.max_memory_bytes };
-        let asked = Asked { expr: &expr, text, options, allowance, limits: &limits };
+        let mut scope = self.scope(tenants)?;
+        scope.times.choice = options.sources;
+        let allowance = Allowance { scope, memory_bytes: limits.max_memory_bytes, shards: 0 };
+        let asked = Asked { expr: &expr, text, engine, allowance, limits: &limits, options };
+        self.evaluate_or_recall(&asked, limits.aligned(time)).await
+    }
+
+    /// Fails at once where the same query has failed for a reason that stays.
+    async fn evaluate_or_recall(&self, asked: &Asked<'_>, time: QueryTime) -> Result<Answered> {
+        if !self.settings.keeps_errors || asked.options.keeps_nothing() {
+            return self.evaluate(asked, time).await;
+        }
+        let key = KeptErrors::key(&asked.allowance.scope.tenants, &asked.expr.to_string(), time);
+        if let Some(error) = self.errors.look_up(&key, self.clock.monotonic()) {
+            return Err(error);
+        }
+        let answered = self.evaluate(asked, time).await;
+        if let Err(error) = &answered {
+            self.errors.keep(key, error, asked.limits.error_lifetime, self.clock.monotonic());
+        }
+        answered
+    }
+
+    async fn evaluate(&self, asked: &Asked<'_>, time: QueryTime) -> Result<Answered> {
         match time {
             QueryTime::Range { start_ms, end_ms, step_ms } => {
-                self.answer_range(&asked, StepRange { start_ms, end_ms, step_ms }).await
+                self.answer_range(asked, StepRange { start_ms, end_ms, step_ms }).await
             }
-            QueryTime::Instant { .. } => self.evaluator.evaluate(asked.plan(time)?, &asked.allowance).await,
+            QueryTime::Instant { .. } => {
+                let allowance = Allowance { shards: self.shards(asked, time, 1), ..asked.allowance.clone() };
+                let Evaluated { result, queued, shards } =
+                    self.evaluator.evaluate(asked.plan(time)?, &allowance).await?;
+                Ok(Answered { result, effort: Effort { queued, shards, ..Effort::default() } })
+            }
         }
     }
 
+    /// By how many cores each of `parts` of a query may be computed.
+    fn shards(&self, asked: &Asked<'_>, time: QueryTime, parts: usize) -> u32 {
+        if !self.settings.sharding {
+            return 0;
+        }
+        asked.limits.shards_of(asked.expr, time, parts, asked.options.shards)
+    }
+
     /// Takes from the cache what is known, and splits what is not.
-    async fn answer_range(&self, asked: &Asked<'_>, range: StepRange) -> Result<QueryResult> {
-        let Some(cache) = self.cache.as_ref().filter(|_| asked.limits.is_cacheable(asked.expr, range)) else {
-            let (results, _) = self.evaluate_parts(asked, vec![range]).await?;
-            return Ok(results::join(results));
-        };
+    async fn answer_range(&self, asked: &Asked<'_>, range: StepRange) -> Result<Answered> {
         let now_ms = self.clock.now_ms();
+        let keeps = !asked.options.keeps_nothing() && asked.limits.is_cacheable(asked.expr, range, now_ms);
+        let Some(cache) = self.cache.as_ref().filter(|_| keeps) else {
+            let Parts { results, effort, .. } = self.evaluate_parts(asked, vec![range]).await?;
+            return Ok(Answered { result: results::join(results), effort });
+        };
         let freshness: Freshness = asked.limits.freshness;
         let key = asked.cache_key(range);
         let found = cache.look_up(&key, range, now_ms, freshness);
-        let (computed, parts) = self.evaluate_parts(asked, found.gaps).await?;
-        let computed: Vec<_> = parts
+        let Parts { results, ranges, mut effort } = self.evaluate_parts(asked, found.gaps).await?;
+        let computed: Vec<_> = ranges
             .into_iter()
-            .zip(computed)
+            .zip(results)
             .filter_map(|(part, result)| {
                 let result = RangeResult::new(result)?;
                 Some(Extent { start_ms: part.start_ms, end_ms: part.last_step_ms(), computed_ms: now_ms, result })
             })
             .collect();
+        let bytes = |extents: &[Extent<RangeResult>]| extents.iter().map(|extent| extent.result.bytes()).sum();
+        (effort.cache_hit_bytes, effort.cache_miss_bytes) = (bytes(&found.known), bytes(&computed));
         let mut extents = found.known;
         extents.extend(computed.iter().cloned());
         extents.sort_by_key(|extent| extent.start_ms);
         cache.insert(&key, computed, range.step_ms, now_ms, freshness);
-        Ok(results::join(extents.into_iter().map(|extent| extent.result.into_inner()).collect()))
+        let result = results::join(extents.into_iter().map(|extent| extent.result.into_inner()).collect());
+        Ok(Answered { result, effort })
     }
 
-    /// Evaluates ranges, each split at multiples of the configured interval. Returns the results and their parts, in
-    /// the order of time.
-    async fn evaluate_parts(
-        &self,
-        asked: &Asked<'_>,
-        ranges: Vec<StepRange>,
-    ) -> Result<(Vec<QueryResult>, Vec<StepRange>)> {
+    /// Evaluates ranges, each split at multiples of the configured interval.
+    async fn evaluate_parts(&self, asked: &Asked<'_>, ranges: Vec<StepRange>) -> Result<Parts> {
         let interval_ms = self.settings.split_interval_ms;
-        let parts: Vec<_> = ranges.into_iter().flat_map(|range| split_by_interval(range, interval_ms)).collect();
-        let mut queries = Vec::with_capacity(parts.len());
-        for StepRange { start_ms, end_ms, step_ms } in parts.iter().copied() {
-            queries.push(asked.plan(QueryTime::Range { start_ms, end_ms, step_ms })?);
+        let ranges: Vec<_> = ranges.into_iter().flat_map(|range| split_by_interval(range, interval_ms)).collect();
+        let mut queries = Vec::with_capacity(ranges.len());
+        for range in ranges.iter().copied() {
+            asked.limits.check_part(range)?;
+            let StepRange { start_ms, end_ms, step_ms } = range;
+            let time = QueryTime::Range { start_ms, end_ms, step_ms };
+            let allowance = Allowance { shards: self.shards(asked, time, ranges.len()), ..asked.allowance.clone() };
+            queries.push((asked.plan(time)?, allowance));
         }
         let dispatch = DispatchLimits { parallelism: asked.limits.max_query_parallelism, tries: self.settings.tries };
-        let (evaluator, allowance) = (self.evaluator.clone(), asked.allowance.clone());
-        let run = move |query: Query| {
-            let (evaluator, allowance) = (evaluator.clone(), allowance.clone());
+        let evaluator = self.evaluator.clone();
+        let run = move |(query, allowance): (Query, Allowance)| {
+            let evaluator = evaluator.clone();
             async move { evaluator.evaluate(query, &allowance).await }
         };
-        Ok((run_parts(queries, dispatch, run).await?, parts))
+        let mut effort = Effort { splits: ranges.len(), ..Effort::default() };
+        let mut results = Vec::with_capacity(ranges.len());
+        for Evaluated { result, queued, shards } in run_parts(queries, dispatch, run).await? {
+            effort.queued += queued;
+            effort.shards += shards;
+            results.push(result);
+        }
+        Ok(Parts { results, ranges, effort })
     }
+}
+
+/// The results of parts of a query and what they took, in the order of time.
+struct Parts {
+    results: Vec<QueryResult>,
+    ranges: Vec<StepRange>,
+    effort: Effort,
 }
 
 /// A query that was found to be allowed.
 struct Asked<'a> {
     expr: &'a Expr,
     text: &'a str,
-    options: EngineOptions,
+    engine: EngineOptions,
     allowance: Allowance,
     limits: &'a ReadLimits,
+    options: ReadOptions,
 }
 
 impl Asked<'_> {
     fn plan(&self, time: QueryTime) -> Result<Query> {
-        let planned = Query::from_expr(self.expr, self.text, time, self.options.clone());
+        let planned = Query::from_expr(self.expr, self.text, time, self.engine.clone());
         planned.map_err(
             |error| if error.kind() == ErrorKind::BadRequest { invalid("query", error.message()) } else { error },
         )
@@ -251,6 +378,15 @@ impl Asked<'_> {
         let tenants = self.allowance.scope.tenants.joined();
         let StepRange { start_ms, step_ms, .. } = range;
         format!("{tenants}:{canonical}:{step_ms}:{}", start_ms.rem_euclid(step_ms))
+    }
+}
+
+/// Whether a condition holds for every series: any value will do, or a name is wanted, which every series has.
+fn holds_for_all(matcher: &Matcher) -> bool {
+    match (matcher.op(), matcher.value()) {
+        (MatchOp::Regex, ".*") => true,
+        (MatchOp::NotEqual, "") | (MatchOp::Regex, ".+") => matcher.name() == METRIC_NAME,
+        _ => false,
     }
 }
 

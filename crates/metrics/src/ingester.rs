@@ -3,13 +3,16 @@
 //! All storage is the [`Database`]'s; here are the tenant's limits, the words for what is refused, the loops that cut,
 //! ship and tidy up, and the calls of operators. Until the log is replayed the ingester refuses all calls and says so.
 
+mod active;
+mod admission;
+mod early;
 mod errors;
 mod loops;
 mod pages;
 mod read;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -20,21 +23,24 @@ use norn_base::random::SharedRandom;
 use norn_base::{Error, ErrorKind, Result};
 use norn_bucket::SharedBucket;
 use norn_config::limits::Limits;
-use norn_config::metrics::MetricsConfig;
+use norn_config::metrics::{IngesterInstanceLimits, MetricsConfig};
 use norn_config::overrides::Overrides;
 use norn_model::TenantId;
 use norn_model::tenant::CLUSTER_FOLDER;
 use norn_model::write::WriteBatch;
 use norn_server::telemetry::MetricsRegistry;
 use norn_tsdb::database::{AppendError, Database, DatabaseSettings, OpenReport};
-use norn_tsdb::head::{HeadLimits, Rejections};
+use norn_tsdb::head::{HeadLimits, Reason, Rejections};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
 use crate::distributor::client::WriteClient;
+use active::ActiveMetrics;
+use admission::Gate;
 
+pub use early::EarlyCut;
 pub use errors::describe_series;
 
 /// A file in the database's directory that says: flush everything at the next stop.
@@ -44,7 +50,7 @@ const SHUTDOWN_MARKER: &str = "shutdown-requested.txt";
 const PROGRESS_BYTES: u64 = 64 << 20;
 
 /// How an ingester works.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct IngesterSettings {
     /// Its name in the ring and in error messages.
     pub instance_id: String,
@@ -68,10 +74,20 @@ pub struct IngesterSettings {
     pub flush_on_shutdown: bool,
     /// How long an ingester is well before it is ready.
     pub min_ready: Duration,
-    /// Most tenants; 0 is no limit.
-    pub tenants_max: u64,
-    /// Most series of all tenants; 0 is no limit.
-    pub series_max: u64,
+    /// What it takes over all tenants; the runtime configuration may replace it.
+    pub instance_limits: IngesterInstanceLimits,
+    /// How many tenants are shipped at once.
+    pub ship_concurrency: usize,
+    /// How many heads are cut at once.
+    pub cut_concurrency: usize,
+    /// Whether tenants that are idle are closed, and what they have here is removed, where nothing is shipped.
+    pub close_unshipped: bool,
+    /// When heads are cut early, because of all series of the process; a tenant's limits may ask for it too.
+    pub early_cut: EarlyCut,
+    /// How often active series are counted; zero: never.
+    pub active_interval: Duration,
+    /// One of so many refusals is logged; 0 and 1 log all.
+    pub error_sample_rate: u64,
 }
 
 impl IngesterSettings {
@@ -84,6 +100,9 @@ impl IngesterSettings {
             database.block_range_ms = milliseconds(*range);
         }
         database.segment_bytes = tsdb.wal_segment_size_bytes;
+        database.unlimited_metrics =
+            Arc::new(config.ingester.ignore_series_limit_for_metric_names.iter().cloned().collect());
+        let counts_active = config.ingester.active_series_metrics_enabled;
         Self {
             instance_id: config.ingester.ring.instance_id.clone(),
             database,
@@ -96,8 +115,19 @@ impl IngesterSettings {
             active_idle_after: config.ingester.active_series_metrics_idle_timeout,
             flush_on_shutdown: tsdb.flush_blocks_on_shutdown,
             min_ready: config.ingester.ring.min_ready_duration,
-            tenants_max: config.ingester.instance_limits.max_tenants,
-            series_max: config.ingester.instance_limits.max_series,
+            instance_limits: config.ingester.instance_limits.clone(),
+            ship_concurrency: tsdb.ship_concurrency,
+            cut_concurrency: tsdb.head_compaction_concurrency,
+            close_unshipped: tsdb.close_idle_tsdb_when_shipping_disabled,
+            early_cut: EarlyCut {
+                series_min: tsdb.early_head_compaction_min_in_memory_series,
+                reduction_percent_min: tsdb.early_head_compaction_min_estimated_series_reduction_percentage,
+            },
+            active_interval: match counts_active {
+                true => config.ingester.active_series_metrics_update_period,
+                false => Duration::ZERO,
+            },
+            error_sample_rate: config.ingester.error_sample_rate,
         }
     }
 }
@@ -120,6 +150,7 @@ struct IngesterMetrics {
     ship_failures: Counter,
     blocks_cut: Counter,
     replay_damages: Counter,
+    active: ActiveMetrics,
 }
 
 impl IngesterMetrics {
@@ -139,6 +170,7 @@ impl IngesterMetrics {
             ship_failures: counter("cortex_ingester_shipper_upload_failures", "Blocks whose upload failed."),
             blocks_cut: counter("norn_ingester_blocks_cut", "Blocks that were cut from heads."),
             replay_damages: counter("norn_ingester_log_damages", "Damaged stretches of the log that were skipped."),
+            active: ActiveMetrics::register(registry),
         }
     }
 }
@@ -152,6 +184,9 @@ pub struct Ingester {
     clock: SharedClock,
     random: SharedRandom,
     metrics: IngesterMetrics,
+    gate: Arc<Gate>,
+    /// Refusals so far, to log one of many.
+    refusals: AtomicU64,
     /// Set once the log is replayed.
     database: OnceLock<Arc<Database>>,
     /// When the database was opened, on the monotonic clock.
@@ -176,7 +211,10 @@ impl Ingester {
         registry: &MetricsRegistry,
     ) -> Arc<Self> {
         let metrics = IngesterMetrics::register(registry);
+        let gate = Arc::new(Gate::new(settings.instance_limits.clone(), overrides.clone(), clock.clone()));
         Arc::new(Self {
+            gate,
+            refusals: AtomicU64::new(0),
             settings,
             overrides,
             bucket,
@@ -276,47 +314,44 @@ impl Ingester {
             return Err(Error::bad_request(format!("tenant ID {CLUSTER_FOLDER} is reserved and cannot be written")));
         }
         let database = self.database()?;
-        self.check_instance(database, tenant)?;
+        self.gate.check_size(database, tenant)?;
         let limits = self.overrides.limits(tenant);
         let outcome =
             database.append(tenant, batch, &head_limits(&limits)).map_err(|error| append_error(tenant, error))?;
         self.metrics.ingested_samples.inc_by(outcome.floats + outcome.histograms);
+        self.gate.count_samples(outcome.floats + outcome.histograms);
         if outcome.rejections.total() == 0 {
             return Ok(());
         }
-        self.count_rejections(tenant, &outcome.rejections);
+        self.count_rejections(tenant, &outcome.rejections, limits.ignore_ooo_exemplars);
         match outcome.rejections.first().iter().find(|rejection| errors::is_reported(&rejection.reason)) {
-            Some(rejection) => Err(errors::refused(&self.settings.instance_id, tenant, rejection)),
+            Some(rejection) => {
+                let error = errors::refused(&self.settings.instance_id, tenant, rejection);
+                self.log_refusal(&error);
+                Err(error)
+            }
             None => Ok(()),
         }
     }
 
-    fn count_rejections(&self, tenant: &TenantId, rejections: &Rejections) {
+    fn count_rejections(&self, tenant: &TenantId, rejections: &Rejections, ignore_late_exemplars: bool) {
         self.metrics.ingested_samples_failures.inc_by(rejections.total());
         for rejection in rejections.first() {
+            if ignore_late_exemplars && matches!(rejection.reason, Reason::ExemplarOutOfOrder) {
+                continue;
+            }
             let labels =
                 DiscardLabels { reason: errors::discard_reason(&rejection.reason), user: tenant.as_str().to_owned() };
             self.metrics.discarded.get_or_create(&labels).inc_by(rejections.count(&rejection.reason));
         }
     }
 
-    fn check_instance(&self, database: &Database, tenant: &TenantId) -> Result<()> {
-        let IngesterSettings { tenants_max, series_max, .. } = self.settings;
-        if tenants_max > 0 && database.tenant_count() as u64 >= tenants_max && database.tenant(tenant).is_none() {
-            return Err(errors::instance_limit(
-                "max-tenants",
-                "the allowed number of tenants",
-                "ingester.instance-limits.max-tenants",
-            ));
+    /// Logs one of many refusals: a client that is wrong is so with every request.
+    fn log_refusal(&self, error: &Error) {
+        let every = self.settings.error_sample_rate.max(1);
+        if self.refusals.fetch_add(1, Ordering::Relaxed).is_multiple_of(every) {
+            tracing::info!(error = error.message(), sampled = format!("1/{every}"), "samples were refused");
         }
-        if series_max > 0 && database.series_count() >= series_max {
-            return Err(errors::instance_limit(
-                "max-series",
-                "the allowed number of in-memory series",
-                "ingester.instance-limits.max-series",
-            ));
-        }
-        Ok(())
     }
 
     /// Pages and calls for operators.
@@ -370,9 +405,14 @@ fn append_error(tenant: &TenantId, error: AppendError) -> Error {
 #[async_trait]
 impl WriteClient for Arc<Ingester> {
     async fn push(&self, tenant: &TenantId, batch: Arc<WriteBatch>) -> Result<()> {
+        let admission = self.gate.enter(batch.bytes() as u64)?;
         let (ingester, tenant) = (self.clone(), tenant.clone());
         // Appending waits for the log, so it runs where threads may wait for a moment, and in one go with what it
         // computes.
-        self.pool.compute(move || ingester.append(&tenant, &batch)).await?
+        let append = move || {
+            let _in_flight = admission;
+            ingester.append(&tenant, &batch)
+        };
+        self.pool.compute(append).await?
     }
 }

@@ -12,6 +12,7 @@ pub mod otlp;
 pub mod api;
 pub mod blocks;
 pub mod compactor;
+mod concurrency;
 pub mod frontend;
 pub mod ingester;
 pub mod merge;

@@ -5,12 +5,15 @@
 //! larger by `total_cmp`, so that the answer does not depend on who was asked first.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use norn_base::Result;
 use norn_model::FloatHistogram;
+use norn_model::histogram::ResetHint;
 use norn_model::sample::is_stale;
 use norn_model::select::{HistogramPoint, SeriesBatch, SeriesSource, SeriesView};
+use smallvec::SmallVec;
 
 /// Samples in a batch of merged series, about 128 KiB.
 const BATCH_SAMPLES: usize = 8192;
@@ -102,25 +105,67 @@ impl MergedSource {
     fn push_next(&mut self, batch: &mut SeriesBatch) -> bool {
         let heads = self.inputs.iter().enumerate().filter_map(|(index, input)| Some((index, input.head()?)));
         let Some((least, _)) = heads.min_by(|left, right| compare(&left.1, &right.1)) else { return false };
-        let labels = self.inputs[least].batch.series(self.inputs[least].next).labels.clone();
-        let hash = self.inputs[least].batch.series(self.inputs[least].next).hash;
+        let series = self.inputs[least].batch.series(self.inputs[least].next);
+        let (labels, hash) = (series.labels.clone(), series.hash);
         batch.push_series(labels.clone(), hash);
 
-        self.merged.clear();
+        let is_same = |view: &SeriesView<'_>| view.hash == hash && *view.labels == labels;
+        let mut parts: SmallVec<[SeriesView<'_>; 4]> =
+            self.inputs.iter().filter_map(Input::head).filter(is_same).collect();
+        parts.sort_by_key(|part| bounds(part).map_or(i64::MIN, |(first_ms, _)| first_ms));
+        if follow_each_other(&parts) {
+            parts.iter().for_each(|part| append(part, batch));
+        } else {
+            self.merged.clear();
+            parts.iter().for_each(|part| self.merged.add(part));
+            self.merged.write_to(batch);
+        }
+        drop(parts);
         for input in &mut self.inputs {
-            let Some(head) = input.head() else { continue };
-            if head.hash == hash && *head.labels == labels {
-                self.merged.add(&head);
+            if input.head().is_some_and(|head| is_same(&head)) {
                 input.next += 1;
             }
         }
-        self.merged.write_to(batch);
         true
     }
 }
 
 fn compare(left: &SeriesView<'_>, right: &SeriesView<'_>) -> Ordering {
     left.hash.cmp(&right.hash).then_with(|| left.labels.cmp(right.labels))
+}
+
+/// The first and the last time of a part; `None` where it has no samples.
+fn bounds(part: &SeriesView<'_>) -> Option<(i64, i64)> {
+    let floats = part.timestamps_ms.first().copied().zip(part.timestamps_ms.last().copied());
+    let histograms = part.histograms.first().zip(part.histograms.last());
+    let histograms = histograms.map(|(first, last)| (first.timestamp_ms, last.timestamp_ms));
+    match (floats, histograms) {
+        (Some(left), Some(right)) => Some((left.0.min(right.0), left.1.max(right.1))),
+        (left, right) => left.or(right),
+    }
+}
+
+/// Whether each part ends before the next one begins, and starts are not known, so that columns can be copied whole.
+fn follow_each_other(parts: &[SeriesView<'_>]) -> bool {
+    let plain = parts.iter().all(|part| part.starts_ms.is_empty() && part.histogram_starts_ms.is_empty());
+    let mut ends = parts.iter().filter_map(bounds);
+    let Some((_, mut last_ms)) = ends.next() else { return plain };
+    plain
+        && ends.all(|(first_ms, end_ms)| {
+            let follows = last_ms < first_ms;
+            last_ms = end_ms;
+            follows
+        })
+}
+
+fn append(part: &SeriesView<'_>, batch: &mut SeriesBatch) {
+    let (timestamps_ms, values) = batch.float_columns();
+    timestamps_ms.extend_from_slice(part.timestamps_ms);
+    values.extend_from_slice(part.values);
+    batch.finish_floats();
+    for point in part.histograms {
+        batch.push_histogram(point.timestamp_ms, point.histogram.clone());
+    }
 }
 
 /// A sample of either kind while it is merged.
@@ -180,11 +225,23 @@ impl MergedSamples {
             match sample {
                 Merged::Float(value) if start_ms == 0 => batch.push_float(timestamp_ms, value),
                 Merged::Float(value) => batch.push_float_started(timestamp_ms, value, start_ms),
-                Merged::Histogram(point) if start_ms == 0 => batch.push_histogram(timestamp_ms, point.histogram),
-                Merged::Histogram(point) => batch.push_histogram_started(timestamp_ms, point.histogram, start_ms),
+                Merged::Histogram(point) if start_ms == 0 => {
+                    batch.push_histogram(timestamp_ms, without_hint(point.histogram));
+                }
+                Merged::Histogram(point) => {
+                    batch.push_histogram_started(timestamp_ms, without_hint(point.histogram), start_ms);
+                }
             }
         }
     }
+}
+
+/// What a chunk knows about resets holds between its own samples, not among merged ones.
+fn without_hint(mut histogram: Arc<FloatHistogram>) -> Arc<FloatHistogram> {
+    if !matches!(histogram.reset_hint, ResetHint::Gauge | ResetHint::Unknown) {
+        Arc::make_mut(&mut histogram).reset_hint = ResetHint::Unknown;
+    }
+    histogram
 }
 
 /// Which of two samples of one time is the one to keep: the greater.

@@ -10,8 +10,8 @@ pub mod limited;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use norn_base::Result;
 use norn_base::clock::SharedClock;
+use norn_base::{Error, Result};
 use norn_model::select::{
     BatchSource, SeriesExemplars, SeriesOrder, SeriesRequest, SeriesSource, SeriesStore, TimeRange,
 };
@@ -19,6 +19,7 @@ use norn_model::write::MetricMetadata;
 use norn_model::{Labels, Matcher, TenantId};
 use norn_server::tenant::Tenants;
 
+use crate::concurrency::{all_or_first_error, at_most};
 use crate::merge::merge_sources;
 use crate::reader::{IngesterReader, LabelRequest, NameList, SeriesReader};
 use federation::{TENANT_LABEL, split_tenants};
@@ -31,6 +32,20 @@ pub struct SourceTimes {
     pub ingesters_within_ms: i64,
     /// Store-gateways are asked for what is older; 0: always.
     pub store_after_ms: i64,
+    /// Who is asked at all.
+    pub choice: SourceChoice,
+}
+
+/// Who is asked for series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SourceChoice {
+    /// Whoever may have some.
+    #[default]
+    All,
+    /// Ingesters only.
+    Ingesters,
+    /// Store-gateways only.
+    StoreGateways,
 }
 
 /// Reads the series of tenants from all who hold some.
@@ -50,6 +65,8 @@ pub struct ReadScope {
     pub times: SourceTimes,
     /// How much one query may fetch.
     pub fetch: FetchLimits,
+    /// How many tenants are asked for labels at once.
+    pub tenants_at_once: usize,
 }
 
 impl ReadScope {
@@ -79,10 +96,13 @@ impl Querier {
     fn sources(&self, times: SourceTimes, range: TimeRange) -> Vec<&dyn SeriesReader> {
         let now_ms = self.clock.now_ms();
         let mut readers: Vec<&dyn SeriesReader> = Vec::with_capacity(2);
-        if times.ingesters_within_ms == 0 || range.end_ms >= now_ms.saturating_sub(times.ingesters_within_ms) {
+        let SourceTimes { ingesters_within_ms, store_after_ms, choice } = times;
+        let recent = ingesters_within_ms == 0 || range.end_ms >= now_ms.saturating_sub(ingesters_within_ms);
+        if recent && choice != SourceChoice::StoreGateways {
             readers.push(&*self.ingesters);
         }
-        if times.store_after_ms == 0 || range.start_ms < now_ms.saturating_sub(times.store_after_ms) {
+        let older = store_after_ms == 0 || range.start_ms < now_ms.saturating_sub(store_after_ms);
+        if older && choice != SourceChoice::Ingesters {
             readers.push(&*self.store);
         }
         readers
@@ -104,16 +124,23 @@ impl Querier {
     pub async fn label_names(&self, scope: &ReadScope, request: LabelRequest) -> Result<NameList> {
         let mut names = BTreeSet::new();
         let mut warnings = BTreeSet::new();
-        for (tenant, selectors) in federation::split_selectors(scope, &request.selectors)? {
+        let split = federation::split_selectors(scope, &request.selectors)?;
+        if scope.is_federated() && !split.is_empty() {
+            names.insert(TENANT_LABEL.to_owned());
+        }
+        let ask = |(tenant, selectors)| {
             let request = LabelRequest { selectors, ..request.clone() };
-            for reader in self.sources(scope.times, request.range) {
-                let found = reader.label_names(&tenant, request.clone()).await?;
-                names.extend(found.names.into_iter().map(|name| federation::outer_name(scope, name)));
-                warnings.extend(found.warnings);
+            async move {
+                let mut lists = Vec::new();
+                for reader in self.sources(scope.times, request.range) {
+                    lists.push(reader.label_names(&tenant, request.clone()).await?);
+                }
+                Ok::<_, Error>(lists)
             }
-            if scope.is_federated() {
-                names.insert(TENANT_LABEL.to_owned());
-            }
+        };
+        for list in all_or_first_error(at_most(scope.tenants_at_once, split, ask).await)?.into_iter().flatten() {
+            names.extend(list.names.into_iter().map(|name| federation::outer_name(scope, name)));
+            warnings.extend(list.warnings);
         }
         Ok(cut(names, warnings, request.limit))
     }
@@ -122,18 +149,25 @@ impl Querier {
     pub async fn label_values(&self, scope: &ReadScope, name: &str, request: LabelRequest) -> Result<NameList> {
         let mut values = BTreeSet::new();
         let mut warnings = BTreeSet::new();
-        for (tenant, selectors) in federation::split_selectors(scope, &request.selectors)? {
-            if scope.is_federated() && name == TENANT_LABEL {
-                values.insert(tenant.to_string());
-                continue;
-            }
+        let split = federation::split_selectors(scope, &request.selectors)?;
+        if scope.is_federated() && name == TENANT_LABEL {
+            values.extend(split.iter().map(|(tenant, _)| tenant.to_string()));
+            return Ok(cut(values, warnings, request.limit));
+        }
+        let ask = |(tenant, selectors)| {
             let request = LabelRequest { selectors, ..request.clone() };
-            for reader in self.sources(scope.times, request.range) {
-                let inner_name = federation::inner_name(scope, name);
-                let found = reader.label_values(&tenant, inner_name, request.clone()).await?;
-                values.extend(found.names);
-                warnings.extend(found.warnings);
+            async move {
+                let mut lists = Vec::new();
+                for reader in self.sources(scope.times, request.range) {
+                    let inner_name = federation::inner_name(scope, name);
+                    lists.push(reader.label_values(&tenant, inner_name, request.clone()).await?);
+                }
+                Ok::<_, Error>(lists)
             }
+        };
+        for list in all_or_first_error(at_most(scope.tenants_at_once, split, ask).await)?.into_iter().flatten() {
+            values.extend(list.names);
+            warnings.extend(list.warnings);
         }
         Ok(cut(values, warnings, request.limit))
     }

@@ -8,6 +8,7 @@
 mod catalog;
 mod pages;
 mod source;
+mod turns;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,8 +28,10 @@ use parking_lot::RwLock;
 
 use crate::blocks::index::BucketIndex;
 use crate::blocks::tenants::tenants_in;
+use crate::concurrency::at_most;
 use crate::reader::{FailedSource, LabelRequest, NameList, SeriesReader};
-use catalog::{Block, Catalog};
+use catalog::{Block, Catalog, NotOpened};
+use turns::{Turn, Turns};
 
 pub use catalog::BlockState;
 
@@ -41,8 +44,20 @@ pub struct StoreGatewaySettings {
     pub ignore_within_ms: i64,
     /// An index that was not renewed for longer fails queries; 0 never does.
     pub index_stale_after_ms: i64,
+    /// A block is not known any more once its deletion mark is older.
+    pub forget_marked_after_ms: i64,
+    /// Whether a block is opened by the first query that needs it; else at once, and never closed.
+    pub opens_lazily: bool,
     /// A block that nobody asked for so long is closed.
     pub idle_after: Duration,
+    /// Blocks that queries open at once, and how long one waits for its turn; zero waits on.
+    pub lazy_opens: (usize, Duration),
+    /// Requests that are served at once, and how long one waits for its turn; zero waits on.
+    pub requests: (usize, Duration),
+    /// Tenants whose indexes are read at once.
+    pub synced_tenants: usize,
+    /// Blocks of a tenant that are opened at once, where they are not opened lazily.
+    pub eager_opens: usize,
     /// Tenants to serve; empty is all.
     pub enabled_tenants: BTreeSet<String>,
     /// Tenants not to serve.
@@ -54,11 +69,18 @@ impl StoreGatewaySettings {
     pub fn of(config: &MetricsConfig) -> Self {
         let milliseconds = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let store = &config.blocks_storage.bucket_store;
+        let header = &store.index_header;
         Self {
             ignore_marked_after_ms: milliseconds(store.ignore_deletion_mark_while_querying_delay),
             ignore_within_ms: milliseconds(store.ignore_blocks_within),
             index_stale_after_ms: milliseconds(store.bucket_index.max_stale_period),
-            idle_after: store.index_header.lazy_loading_idle_timeout,
+            forget_marked_after_ms: milliseconds(store.ignore_deletion_mark_delay),
+            opens_lazily: header.lazy_loading_enabled,
+            idle_after: header.lazy_loading_idle_timeout,
+            lazy_opens: (header.lazy_loading_concurrency, header.lazy_loading_concurrency_queue_timeout),
+            requests: (store.max_concurrent, store.max_concurrent_queue_timeout),
+            synced_tenants: store.tenant_sync_concurrency,
+            eager_opens: store.block_sync_concurrency,
             enabled_tenants: config.store_gateway.enabled_tenants.iter().cloned().collect(),
             disabled_tenants: config.store_gateway.disabled_tenants.iter().cloned().collect(),
         }
@@ -73,6 +95,8 @@ pub struct StoreGateway {
     pool: ComputePool,
     runtime: tokio::runtime::Handle,
     clock: SharedClock,
+    requests: Turns,
+    lazy_opens: Turns,
 }
 
 impl StoreGateway {
@@ -84,16 +108,18 @@ impl StoreGateway {
         clock: SharedClock,
     ) -> Arc<Self> {
         let runtime = tokio::runtime::Handle::current();
-        Arc::new(Self { bucket, tenants: RwLock::default(), settings, pool, runtime, clock })
+        let turns = |(most, wait_max), what| Turns::new(most, wait_max, what, runtime.clone());
+        let requests = turns(settings.requests, ("requests", "blocks-storage.bucket-store.max-concurrent"));
+        let setting = "blocks-storage.bucket-store.index-header.lazy-loading-concurrency";
+        let lazy_opens = turns(settings.lazy_opens, ("openings of blocks", setting));
+        Arc::new(Self { bucket, tenants: RwLock::default(), settings, pool, runtime, clock, requests, lazy_opens })
     }
 
     /// Takes in what the indexes of all tenants say now. A tenant whose index cannot be read keeps what was known of it.
     pub async fn sync(&self) -> Result<()> {
         let listed = tenants_in(&*self.bucket).await?;
         let served: Vec<_> = listed.into_iter().filter(|tenant| self.serves(tenant)).collect();
-        for tenant in &served {
-            self.sync_tenant(tenant).await;
-        }
+        at_most(self.settings.synced_tenants, &served, |tenant| self.sync_tenant(tenant)).await;
         self.tenants.write().retain(|tenant, _| served.contains(tenant));
         Ok(())
     }
@@ -117,7 +143,16 @@ impl StoreGateway {
                 before.failed(error.message().to_owned())
             }
         };
-        next.close_idle(self.clock.monotonic(), self.settings.idle_after);
+        let now = self.clock.monotonic();
+        if self.settings.opens_lazily {
+            next.close_idle(now, self.settings.idle_after);
+        } else {
+            // What is wrong with a block is logged where it is found; queries tell what they miss.
+            at_most(self.settings.eager_opens, next.blocks(), |block| async move {
+                block.open(now, &self.runtime, None).await.is_ok()
+            })
+            .await;
+        }
         self.tenants.write().insert(tenant.clone(), Arc::new(next));
     }
 
@@ -154,18 +189,22 @@ impl StoreGateway {
         Ok(catalog.blocks_for(range, now_ms, self.settings.ignore_marked_after_ms))
     }
 
-    /// Opens blocks for a query. Those that cannot be opened are named in the warnings.
-    async fn open(&self, blocks: Vec<Arc<Block>>) -> (Vec<BlockReader>, Vec<String>) {
+    /// Opens blocks for a query. Those that cannot be opened are named in the warnings; the query fails where it would
+    /// have to wait too long.
+    async fn open(&self, blocks: Vec<Arc<Block>>) -> Result<Opened> {
+        let turn = self.requests.take().await?;
         let used = self.clock.monotonic();
-        let mut readers = Vec::with_capacity(blocks.len());
-        let mut warnings = Vec::new();
-        for block in blocks {
-            match block.open(used, &self.runtime).await {
+        let (at_once, _) = self.settings.lazy_opens;
+        let open = |block: Arc<Block>| async move { block.open(used, &self.runtime, Some(&self.lazy_opens)).await };
+        let (mut readers, mut warnings) = (Vec::with_capacity(blocks.len()), Vec::new());
+        for opened in at_most(at_once, blocks, open).await {
+            match opened {
                 Ok(reader) => readers.push(reader),
-                Err(warning) => warnings.push(warning),
+                Err(NotOpened::Missing(warning)) => warnings.push(warning),
+                Err(NotOpened::Refused(error)) => return Err(error),
             }
         }
-        (readers, warnings)
+        Ok(Opened { readers, warnings, turn })
     }
 
     async fn ask<F>(&self, tenant: &TenantId, request: LabelRequest, ask: F) -> Result<NameList>
@@ -176,10 +215,18 @@ impl StoreGateway {
             + 'static,
     {
         let blocks = self.blocks_for(tenant, request.range)?;
-        let (readers, warnings) = self.open(blocks).await;
+        let Opened { readers, warnings, turn } = self.open(blocks).await?;
         let names = self.pool.compute(move || ask_blocks(&readers, &request, &ask)).await??;
+        drop(turn);
         Ok(NameList { names, warnings })
     }
+}
+
+/// What a request reads, and its turn.
+struct Opened {
+    readers: Vec<BlockReader>,
+    warnings: Vec<String>,
+    turn: Turn,
 }
 
 fn ask_blocks<F>(readers: &[BlockReader], request: &LabelRequest, ask: &F) -> Result<Vec<String>>

@@ -129,6 +129,16 @@ impl WriteBatch {
         self.metadata.clear();
     }
 
+    /// Bytes that the batch takes in memory, roughly: without what histograms and exemplars point to.
+    pub fn bytes(&self) -> usize {
+        self.labels.len()
+            + size_of_val(self.series.as_slice())
+            + size_of_val(self.samples.as_slice())
+            + size_of_val(self.histograms.as_slice())
+            + size_of_val(self.exemplars.as_slice())
+            + size_of_val(self.metadata.as_slice())
+    }
+
     /// How many series there are.
     pub fn len(&self) -> usize {
         self.series.len()

@@ -9,6 +9,7 @@ use norn_base::{Error, Result};
 use norn_config::environment::Environment;
 use norn_config::load::Loaded;
 use norn_config::metrics::{LogFormat, LogLevel};
+use norn_config::process::Signal;
 use norn_server::logging::{self, LogOptions};
 use norn_server::services::{Services, on_shutdown_signal};
 use norn_server::telemetry::MetricsRegistry;
@@ -21,6 +22,10 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Runs the roles until the process is asked to end, or one of them fails.
 pub(crate) fn run(loaded: Loaded, environment: &Environment) -> ExitCode {
+    if !loaded.process.signals.contains(&Signal::Metrics) {
+        eprintln!("signals: this version has metrics only; add metrics, or leave the setting out");
+        return ExitCode::FAILURE;
+    }
     let roles = match roles::select(&loaded.metrics.target) {
         Ok(roles) => roles,
         Err(error) => {

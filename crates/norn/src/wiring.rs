@@ -3,9 +3,13 @@
 //! Everything is built before anything starts, so that the server can answer from the first moment on; a role that has
 //! not started yet says so to its callers.
 
+mod activity;
+mod listeners;
 mod memory;
+mod runtime_config;
 mod server;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,10 +21,11 @@ use norn_base::{Error, Result};
 use norn_bucket::{ObjectBucket, SharedBucket};
 use norn_config::environment::Environment;
 use norn_config::load::Loaded;
-use norn_config::metrics::StorageBackend;
+use norn_config::metrics::{CacheBackend, StorageBackend};
 use norn_config::overrides::Overrides;
 use norn_metrics::compactor::{Compactor, CompactorSettings};
 use norn_metrics::distributor::client::WriteClient;
+use norn_metrics::distributor::ha::elected::ElectedReplicas;
 use norn_metrics::distributor::ha::store::MemoryHaStore;
 use norn_metrics::distributor::metrics::DistributorMetrics;
 use norn_metrics::distributor::rules::{ReloadedRules, TenantRules};
@@ -45,6 +50,12 @@ const TASK_STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Computations that may wait at once; beyond, work is refused.
 const COMPUTATIONS_MAX: usize = 10_000;
+
+/// How often it is looked whether highly available pairs need another election.
+const ELECTION_INTERVAL: Duration = Duration::from_secs(1);
+
+/// After how many looks marks of forgotten elections are removed: every half hour.
+const TICKS_PER_CLEANING: u64 = 1800;
 
 /// Bytes of results of range queries that are kept in memory.
 const RESULTS_CACHE_BYTES: u64 = 128 << 20;
@@ -146,17 +157,24 @@ impl Wiring {
     pub(crate) fn runtime_config(&self) -> Part {
         let shared = self.shared.clone();
         part(move |_| async move {
-            let period = shared.loaded.metrics.runtime_config.period;
-            let overrides = shared.overrides.clone();
+            runtime_config::show_config_hash(&shared.registry, &shared.loaded.file_bytes);
+            let follower = runtime_config::Follower::new(shared.overrides.clone(), &shared.registry);
+            let work = shared.clone();
+            let apply = move || {
+                let configured = &work.loaded.metrics.distributor.instance_limits;
+                runtime_config::apply_to_distributor(&work.overrides, configured, &work.distributor);
+            };
+            apply();
+            let apply = Arc::new(apply);
             let reload = move || {
-                let overrides = overrides.clone();
+                let (follower, apply) = (follower.clone(), apply.clone());
                 async move {
-                    if let Err(error) = overrides.reload_if_changed() {
-                        tracing::error!(%error, "runtime config is not usable; the last good one stays in force");
+                    if follower.follow().await {
+                        apply();
                     }
                 }
             };
-            Ok(shared.looping("runtime-config", period, reload))
+            Ok(shared.looping("runtime-config", shared.loaded.metrics.runtime_config.period, reload))
         })
     }
 
@@ -209,9 +227,31 @@ impl Wiring {
         })
     }
 
-    /// Takes samples in; works as soon as the ingester does.
+    /// Takes samples in; works as soon as the ingester does. Elects one of each pair of highly available senders.
     pub(crate) fn distributor(&self) -> Part {
-        part(|_| async { Ok(Running::passive()) })
+        let shared = self.shared.clone();
+        part(move |_| async move {
+            let ha_tracker = &shared.loaded.metrics.distributor.ha_tracker;
+            if ha_tracker.enable_elected_replica_metric {
+                shared.registry.register_collector(Box::new(ElectedReplicas::new(shared.distributor.clone())));
+            }
+            if !ha_tracker.enable_ha_tracker {
+                return Ok(Running::passive());
+            }
+            let distributor = shared.distributor.clone();
+            let ticks = AtomicU64::new(0);
+            let elect = move || {
+                let distributor = distributor.clone();
+                let cleans = ticks.fetch_add(1, Ordering::Relaxed) % TICKS_PER_CLEANING == 0;
+                async move {
+                    let cleaned = if cleans { distributor.clean().await } else { Ok(()) };
+                    if let Err(error) = distributor.tick().await.and(cleaned) {
+                        tracing::error!(error = %error.chain(), "elections of highly available pairs are not up to date");
+                    }
+                }
+            };
+            Ok(shared.looping("ha-tracker", ELECTION_INTERVAL, elect))
+        })
     }
 
     /// Finds series; works as soon as those who hold them do.
@@ -363,10 +403,19 @@ fn frontend(
     let settings = FrontendSettings {
         federation_enabled: config.tenant_federation.enabled,
         federation_tenants_max: config.tenant_federation.max_tenants,
+        federation_tenants_at_once: config.tenant_federation.max_concurrent,
         store_after_ms: milliseconds(config.querier.query_store_after),
         split_interval_ms: milliseconds(config.frontend.split_queries_by_interval),
+        sharding: config.frontend.parallelize_shardable_queries,
+        choosing_sources: config.querier.filter_queryables_enabled,
         tries: config.frontend.max_retries.max(1),
         log_slower_than: config.frontend.log_queries_longer_than,
+        query_stats: config.frontend.query_stats_enabled,
+        logged_headers: config.frontend.log_query_request_headers.clone(),
+        keeps_errors: config.frontend.cache_results && config.frontend.cache_errors,
+        body_bytes_max: usize::try_from(config.frontend.max_body_size).unwrap_or(usize::MAX),
+        remote_reads_at_once: config.querier.max_concurrent_remote_read_queries,
+        activities: activity::tracker(&config.activity_tracker),
         engine,
     };
     let queues = TenantQueues::new(QueueLimits {
@@ -375,6 +424,9 @@ fn frontend(
     });
     let timeout = config.querier.timeout;
     let evaluator = Evaluator::new(querier, pool.clone(), queues, budgets.queries.clone(), clock.clone(), timeout);
+    if config.frontend.cache_results && config.frontend.results_cache.backend == CacheBackend::Memcached {
+        tracing::warn!("results are cached in this process; memcached comes later");
+    }
     let cache = config.frontend.cache_results.then(|| ResultsCache::new(RESULTS_CACHE_BYTES));
     Arc::new(Frontend::new(Arc::new(evaluator), overrides.clone(), cache, clock.clone(), settings))
 }

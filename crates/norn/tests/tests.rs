@@ -1,5 +1,8 @@
 //! Tests of the whole program, as a process: what a user types and what a client sees.
 
+#[path = "system/client.rs"]
+mod client;
+
 #[path = "system/harness.rs"]
 mod harness;
 
@@ -8,6 +11,13 @@ mod command_line;
 
 #[path = "system/write_and_query.rs"]
 mod write_and_query;
+
+// What goes wrong around the program.
+#[path = "system/damage.rs"]
+mod damage;
+
+#[path = "system/full_disk.rs"]
+mod full_disk;
 
 #[path = "system/kill.rs"]
 mod kill;

@@ -30,9 +30,11 @@ pub(crate) mod run;
 mod scalar;
 mod selector;
 mod sets;
+mod signature;
 mod smooth;
 mod sort;
 pub(crate) mod table;
+pub(crate) mod window;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -88,42 +90,44 @@ pub(crate) fn steps_of(time: QueryTime) -> Steps {
 }
 
 /// Evaluates a vector at all steps and hands its series to a sink.
+///
+/// One allocation for each operator, and a frame on the stack only for the operators that are being polled: a future
+/// that held all kinds of them would be as large as all of them together, at every level of the tree.
 pub(crate) fn stream<'a>(
     run: &'a mut Run<'_>,
     node: &'a Vector,
     steps: Steps,
     sink: &'a mut dyn Sink,
 ) -> Evaluating<'a, ()> {
-    Box::pin(async move {
-        if steps.count == 0 {
-            return Ok(());
+    if steps.count == 0 {
+        return Box::pin(std::future::ready(Ok(())));
+    }
+    match node {
+        Vector::Selector(selector) => Box::pin(selector::stream(run, selector, steps, sink)),
+        Vector::RangeCall(call) => Box::pin(range::stream(run, call, steps, sink)),
+        Vector::Map(map) => Box::pin(map::stream_map(run, map, steps, sink)),
+        Vector::StepTime { input, names } => Box::pin(map::stream_step_time(run, input, *names, steps, sink)),
+        Vector::Negate { input, names } => Box::pin(map::stream_negate(run, input, *names, steps, sink)),
+        Vector::ScalarSide(side) => Box::pin(map::stream_scalar_side(run, side, steps, sink)),
+        Vector::FromScalar(scalar) => Box::pin(scalar::stream(run, scalar, steps, sink)),
+        Vector::Absent { input, labels } => Box::pin(absent::stream(run, input, labels, steps, sink)),
+        Vector::AbsentOverTime { source, labels } => {
+            Box::pin(absent::stream_over_time(run, source, labels, steps, sink))
         }
-        match node {
-            Vector::Selector(selector) => selector::stream(run, selector, steps, sink).await,
-            Vector::RangeCall(call) => range::stream(run, call, steps, sink).await,
-            Vector::Map(map) => map::stream_map(run, map, steps, sink).await,
-            Vector::StepTime { input, names } => map::stream_step_time(run, input, *names, steps, sink).await,
-            Vector::Negate { input, names } => map::stream_negate(run, input, *names, steps, sink).await,
-            Vector::ScalarSide(side) => map::stream_scalar_side(run, side, steps, sink).await,
-            Vector::FromScalar(scalar) => scalar::stream(run, scalar, steps, sink).await,
-            Vector::Absent { input, labels } => absent::stream(run, input, labels, steps, sink).await,
-            Vector::AbsentOverTime { source, labels } => {
-                absent::stream_over_time(run, source, labels, steps, sink).await
-            }
-            Vector::Match(matched) => matching::stream(run, matched, steps, sink).await,
-            Vector::Set(set) => sets::stream(run, set, steps, sink).await,
-            Vector::Aggregate(aggregate) => aggregate::stream(run, aggregate, steps, sink).await,
-            Vector::Choose(choose) => choose::stream(run, choose, steps, sink).await,
-            Vector::CountValues(count) => count_values::stream(run, count, steps, sink).await,
-            Vector::Histogram(call) => histograms::stream(run, call, steps, sink).await,
-            Vector::Relabel(relabel) => relabel::stream(run, relabel, steps, sink).await,
-            Vector::Sort(sort) => sort::stream(run, sort, steps, sink).await,
-            Vector::Info(info) => info::stream(run, info, steps, sink).await,
-            Vector::Invariant(input) => map::stream_invariant(run, input, steps, sink).await,
-            Vector::Distinct(input) => names::stream_distinct(run, input, steps, sink).await,
-            Vector::Part(index) => output::replay(run, *index, steps, sink),
-        }
-    })
+        Vector::Match(matched) => Box::pin(matching::stream(run, matched, steps, sink)),
+        Vector::Set(set) => Box::pin(sets::stream(run, set, steps, sink)),
+        Vector::Aggregate(aggregate) => Box::pin(aggregate::stream(run, aggregate, steps, sink)),
+        Vector::Choose(choose) => Box::pin(choose::stream(run, choose, steps, sink)),
+        Vector::CountValues(count) => Box::pin(count_values::stream(run, count, steps, sink)),
+        Vector::Histogram(call) => Box::pin(histograms::stream(run, call, steps, sink)),
+        Vector::Relabel(relabel) => Box::pin(relabel::stream(run, relabel, steps, sink)),
+        Vector::Sort(sort) => Box::pin(sort::stream(run, sort, steps, sink)),
+        Vector::Info(info) => Box::pin(info::stream(run, info, steps, sink)),
+        Vector::Invariant(input) => Box::pin(map::stream_invariant(run, input, steps, sink)),
+        Vector::Distinct(input) => Box::pin(names::stream_distinct(run, input, steps, sink)),
+        Vector::Shared { id, input } => Box::pin(output::stream_shared(run, *id, input, steps, sink)),
+        Vector::Part(index) => Box::pin(std::future::ready(output::replay_part(run, *index, steps, sink))),
+    }
 }
 
 /// Reads a range vector at its only step: all samples of the window as they are.
@@ -131,7 +135,7 @@ pub(crate) fn windows<'a>(
     run: &'a mut Run<'_>,
     source: &'a RangeSource,
     time_ms: i64,
-    sink: &'a mut dyn range::WindowSink,
+    sink: &'a mut dyn window::WindowSink,
 ) -> Evaluating<'a, ()> {
     Box::pin(range::stream_windows(run, source, Steps::single(time_ms), sink))
 }

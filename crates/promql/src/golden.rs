@@ -81,7 +81,8 @@ fn check_case(case: &Json, store: &Arc<MemoryStore>) -> Option<Result<(), String
     };
     let result = ask(text, time, options, store);
     if compare == "prom-error" {
-        let expected = case["error_contains"].as_str().unwrap_or("").trim_start_matches("invalid parameter \"query\": ");
+        let expected =
+            case["error_contains"].as_str().unwrap_or("").trim_start_matches("invalid parameter \"query\": ");
         return Some(match result {
             Ok(_) => Err(format!("succeeded instead of: {expected}")),
             Err(error) if error.message().contains(expected) => Ok(()),
@@ -148,7 +149,8 @@ fn check_answer(case: &Json, result: &QueryResult, annotated: bool) -> Result<()
         _ => {
             for series in data["result"].as_array().into_iter().flatten() {
                 let labels = labels(&series["metric"]);
-                let mut points: Vec<_> = ["value", "histogram"].iter().filter_map(|key| series.get(key)).map(point).collect();
+                let mut points: Vec<_> =
+                    ["value", "histogram"].iter().filter_map(|key| series.get(key)).map(point).collect();
                 for key in ["values", "histograms"] {
                     points.extend(series[key].as_array().into_iter().flatten().map(point));
                 }

@@ -12,6 +12,7 @@ pub(crate) mod duration;
 pub(crate) mod invariant;
 pub(crate) mod needs;
 pub(crate) mod node;
+mod repeated;
 pub(crate) mod split;
 
 use norn_base::{Error, Result};

@@ -2,7 +2,7 @@
 
 use norn_model::Matcher;
 
-use crate::tree::{AtModifier, Expr, ExprKind, VectorSelector};
+use crate::tree::{AtModifier, DurationValue, Expr, ExprKind, VectorSelector};
 
 /// Calls `visit` for a node and all nodes below it, parents first. Cost: no recursion, whatever the tree's depth.
 pub fn visit<'a>(expr: &'a Expr, mut visit: impl FnMut(&'a Expr)) {
@@ -66,6 +66,41 @@ pub fn depends_on_range(expr: &Expr) -> bool {
     depends
 }
 
+/// Whether a query may read samples younger than `latest_ms` for a step that is older: through a negative offset, or
+/// a fixed evaluation time.
+pub fn reads_after(expr: &Expr, latest_ms: i64) -> bool {
+    let mut reads = false;
+    visit(expr, |node| {
+        let (at, offset) = match &node.kind {
+            ExprKind::Subquery(subquery) => (subquery.at, Some(&subquery.offset)),
+            _ => match selector(node) {
+                Some(selector) => (selector.at, Some(&selector.offset)),
+                None => (None, None),
+            },
+        };
+        reads |= matches!(at, Some(AtModifier::Timestamp(at_ms)) if at_ms > latest_ms);
+        reads |= matches!(offset, Some(DurationValue::Literal(offset_ms)) if *offset_ms < 0);
+    });
+    reads
+}
+
+/// The longest range of samples that a step looks at, as far as the text says it, in milliseconds: nested ranges count
+/// once each.
+pub fn longest_range_ms(expr: &Expr) -> i64 {
+    let mut longest_ms = 0;
+    visit(expr, |node| {
+        let range = match &node.kind {
+            ExprKind::Subquery(subquery) => &subquery.range,
+            ExprKind::Matrix(matrix) => &matrix.range,
+            _ => return,
+        };
+        if let DurationValue::Literal(range_ms) = range {
+            longest_ms = longest_ms.max(*range_ms);
+        }
+    });
+    longest_ms
+}
+
 fn has_computed_duration(node: &Expr) -> bool {
     use crate::tree::DurationValue::Expr as Computed;
     match &node.kind {
@@ -108,5 +143,27 @@ mod tests {
         check("a @ end()", true);
         check("max_over_time(a[1h:5m] @ start())", true);
         check("rate(a[step()])", true);
+    }
+
+    #[test]
+    fn queries_that_read_what_may_still_change_are_known() {
+        let check = |text: &str, expected: bool| {
+            assert_eq!(reads_after(&parse(text, &ParseOptions::all()).unwrap(), 100_000), expected, "{text}");
+        };
+        check("rate(a[5m] offset 1m)", false);
+        check("a @ 100 + a", false);
+        check("a @ 101 + a", true);
+        check("sum(max_over_time(a[1h:5m] @ 200))", true);
+        check("rate(a[5m] offset -1s)", true);
+        check("max_over_time(a[1h:5m] offset -1s)", true);
+    }
+
+    #[test]
+    fn the_longest_range_is_found() {
+        let check = |text: &str, expected: i64| {
+            assert_eq!(longest_range_ms(&parse(text, &ParseOptions::all()).unwrap()), expected, "{text}");
+        };
+        check("a", 0);
+        check("rate(a[5m]) / max_over_time(rate(b[1m])[1h:5m])", 3_600_000);
     }
 }

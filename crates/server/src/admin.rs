@@ -19,7 +19,7 @@ use norn_base::clock::SharedClock;
 use serde_json::json;
 
 pub use self::page::{escape, page, table};
-use crate::errors::{HttpError, plain_text};
+use crate::errors::{Expected, HttpError, plain_text};
 use crate::services::ServicesView;
 use crate::telemetry::MetricsRegistry;
 
@@ -39,6 +39,8 @@ pub struct Admin {
     pub registry: MetricsRegistry,
     /// Its time.
     pub clock: SharedClock,
+    /// Whether its metrics and what its threads do are shown.
+    pub instrumentation: bool,
     /// Its configuration.
     pub config: ConfigHook,
     /// Its runtime configuration, where there is a file of it.
@@ -87,11 +89,12 @@ impl Admin {
             .route("/", get(index))
             .route("/ready", get(ready))
             .route("/services", get(services))
-            .route("/metrics", get(metrics))
             .route("/config", get(config))
             .route("/api/v1/status/config", get(empty_success))
-            .route("/api/v1/status/flags", get(empty_success))
-            .merge(profile::routes());
+            .route("/api/v1/status/flags", get(empty_success));
+        if self.instrumentation {
+            router = router.route("/metrics", get(metrics)).merge(profile::routes());
+        }
         if self.runtime_config.is_some() {
             router = router.route("/runtime_config", get(runtime_config));
         }
@@ -143,7 +146,12 @@ async fn index(State(admin): State<Arc<Admin>>) -> Html<String> {
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     match admin.services.readiness() {
         Ok(()) => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], "ready").into_response(),
-        Err(reason) => plain_text(StatusCode::SERVICE_UNAVAILABLE, &reason),
+        Err(reason) => {
+            let mut response = plain_text(StatusCode::SERVICE_UNAVAILABLE, &reason);
+            // It was asked, and this is the answer.
+            response.extensions_mut().insert(Expected);
+            response
+        }
     }
 }
 

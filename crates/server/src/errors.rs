@@ -38,6 +38,10 @@ impl IntoResponse for HttpError {
 #[derive(Debug, Clone)]
 pub struct FailureChain(pub Arc<str>);
 
+/// Marks an answer whose status is no failure, whatever its number: the request log does not warn of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected;
+
 /// The answer of everything but the query API: the message as plain text and a newline, as Go's servers write it.
 pub fn plain_error(error: &Error) -> Response {
     let mut response = plain_text(status_of(error), error.message());

@@ -1,4 +1,7 @@
-//! The gRPC services that every process has: health and reflection.
+//! gRPC: the services that every process has, health and reflection, and calls whose messages norn reads itself.
+
+/// Calls with one message each way.
+pub mod unary;
 
 use norn_base::{Error, Result};
 use tonic::service::Routes;

@@ -2,6 +2,7 @@
 //!
 //! This crate knows no role and no signal. The binary hands it routes and services as values.
 
+pub mod activity;
 pub mod admin;
 pub mod app;
 pub mod body;

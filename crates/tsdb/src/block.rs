@@ -29,6 +29,8 @@ pub mod writer;
 // Asking a block.
 pub mod reader;
 mod source;
+// Asking blocks that follow each other in time.
+pub mod successive;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -4,7 +4,7 @@
 //! overlap, from replicas and from samples that came late, are merged so that every sample is there once; and blocks of
 //! large tenants are split into shards by the hash of their series, each of which stays small enough to handle.
 //!
-//! [`plan`] looks at what blocks say of themselves and says which to put together; [`merge`] does it, as a stream: in
+//! [`plan()`] looks at what blocks say of themselves and says which to put together; [`mod@merge`] does it, as a stream: in
 //! memory are the symbols, the lists of ids, and the chunks of one series.
 //!
 //! Rules:

@@ -14,42 +14,50 @@
 //!
 //! Nothing here runs by itself: the owner calls the functions on its timers, from threads that may block.
 
-mod append;
-mod checkpoint;
-mod compact;
-mod foreign;
+// One tenant, its blocks, and what it needs of the log.
 mod head_state;
 mod local_blocks;
 mod log_use;
-mod merge;
-mod open;
-mod read;
 mod shipped;
-pub mod tenant;
+mod tenant;
+
+// From the disk into memory.
+mod foreign;
+mod open;
+
+// Samples in, samples out.
+mod append;
+mod merge;
+mod read;
+
+// Heads to blocks, and the log cut behind them.
+mod checkpoint;
+mod compact;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use norn_base::clock::SharedClock;
 use norn_base::random::SharedRandom;
 use norn_model::TenantId;
+use norn_wal::segment::{MachineFiles, SegmentFiles};
 use norn_wal::{Durability, Log, LogStats};
 use parking_lot::{Mutex, RwLock};
 
 pub use append::AppendError;
 pub use compact::{CompactError, CutReason};
 pub use open::{OpenError, OpenReport, ReplayProgress};
-pub use tenant::{Tenant, TenantState};
+pub use tenant::{LocalBlock, Tenant, TenantState};
 
 use crate::head::Head;
 use tenant::Snapshot;
 
 /// How a database is kept.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DatabaseSettings {
     /// Where everything lies; created where it is missing.
     pub directory: PathBuf,
@@ -63,8 +71,12 @@ pub struct DatabaseSettings {
     pub segments_behind_max: u64,
     /// External labels of blocks of late samples.
     pub late_block_label: bool,
+    /// Metrics whose series are not limited one by one.
+    pub unlimited_metrics: Arc<HashSet<String>>,
     /// Exemplars of a tenant that are kept when the log is replayed, before limits are known.
     pub replay_exemplars_max: usize,
+    /// Where the log's files come from; a simulation hands in its own, with faults.
+    pub log_files: Arc<dyn SegmentFiles>,
 }
 
 impl DatabaseSettings {
@@ -77,7 +89,9 @@ impl DatabaseSettings {
             segment_bytes: 128 << 20,
             segments_behind_max: 32,
             late_block_label: false,
+            unlimited_metrics: Arc::default(),
             replay_exemplars_max: 100_000,
+            log_files: Arc::new(MachineFiles),
         }
     }
 }
@@ -123,7 +137,8 @@ impl Database {
         }
         let directory = self.settings.directory.join(id.as_str());
         std::fs::create_dir_all(&directory)?;
-        let head = Arc::new(Head::new(self.settings.block_range_ms, &*self.random));
+        let head = Head::new(self.settings.block_range_ms, &*self.random);
+        let head = Arc::new(head.with_unlimited_metrics(self.settings.unlimited_metrics.clone()));
         let tenant = Arc::new(Tenant::new(id.clone(), directory, head, Snapshot::default(), self.clock.now_ms()));
         tenants.insert(id.clone(), tenant.clone());
         Ok(tenant)

@@ -10,32 +10,45 @@
 //! - `index` is written when series come and go, and never otherwise.
 //! - A shard's lock is held for the shard's part of a batch, or for one series of a reader.
 
-mod checkpoint;
-mod cut;
-mod decide;
-pub mod exemplars;
-pub(crate) mod index;
+// One series, and its chunks.
 pub(crate) mod late;
-mod matching;
-mod merge;
-pub mod metadata;
+pub(crate) mod open_chunk;
+pub(crate) mod series;
+
+// All series: by hash, and by labels.
+pub(crate) mod index;
+pub(crate) mod shard;
+
+// What comes beside samples.
+mod exemplars;
+mod metadata;
+
+// The way in: decided, logged, published.
+mod decide;
 mod publish;
-pub mod query;
 pub(crate) mod record;
 pub mod rejection;
-pub mod remove;
-mod replay;
-pub mod series;
-pub(crate) mod shard;
-pub mod source;
 mod stage;
 mod verdict;
+
+// Reading.
+mod matching;
+mod merge;
+pub mod query;
+mod source;
+
+// Into blocks and checkpoints, and out of the log.
+mod checkpoint;
+mod cut;
+mod remove;
+mod replay;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::BuildHasher;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use norn_base::random::Random;
@@ -43,16 +56,19 @@ use norn_model::labels::LabelsRef;
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 
 pub use cut::{CutError, CutRange, TakenLate};
+pub use open_chunk::HeadChunk;
 pub use rejection::{AppendOutcome, HeadLimits, Reason, Rejection, Rejections};
+pub use remove::Removed;
 pub use replay::{HeadReplay, Replayed};
-pub use series::{HeadChunk, SeriesRef};
+pub use series::SeriesRef;
 pub use source::ReadLease;
 pub use stage::Staged;
 
 use exemplars::ExemplarStore;
 use index::Index;
 use metadata::MetadataStore;
-use series::{ChunkRules, Series};
+use open_chunk::ChunkRules;
+use series::Series;
 use shard::{Shards, empty_shards, shard_of_hash};
 
 /// Rows of batches that are kept for the next ones; more than threads that append at once is waste.
@@ -81,6 +97,8 @@ pub struct Head {
     spare_rows: Mutex<Vec<stage::Rows>>,
     /// Series that a failed batch left behind.
     orphans: Mutex<Vec<SeriesRef>>,
+    /// Metrics whose series are not limited.
+    unlimited_metrics: Arc<HashSet<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -126,7 +144,15 @@ impl Head {
             readers: Mutex::default(),
             spare_rows: Mutex::default(),
             orphans: Mutex::default(),
+            unlimited_metrics: Arc::default(),
         }
+    }
+
+    /// Exempts metrics from [`HeadLimits::series_per_metric`].
+    #[must_use]
+    pub fn with_unlimited_metrics(mut self, names: Arc<HashSet<String>>) -> Self {
+        self.unlimited_metrics = names;
+        self
     }
 
     /// The length of a block in milliseconds.
@@ -193,7 +219,7 @@ impl Head {
 
     fn keep_rows(&self, rows: stage::Rows) {
         let mut spare = self.spare_rows.lock();
-        if spare.len() < SPARE_ROWS_MAX {
+        if spare.len() < SPARE_ROWS_MAX && rows.is_small() {
             spare.push(rows);
         }
     }
@@ -219,7 +245,8 @@ impl Head {
         }
         if limits.series_per_metric > 0 {
             let metric = labels.get(norn_model::labels::METRIC_NAME).unwrap_or("");
-            if index.series_of_metric(metric) >= limits.series_per_metric {
+            let is_full = index.series_of_metric(metric) >= limits.series_per_metric;
+            if is_full && !self.unlimited_metrics.contains(metric) {
                 return Err(Some(Reason::MetricSeriesLimit { limit: limits.series_per_metric }));
             }
         }

@@ -24,7 +24,9 @@ pub mod record;
 pub mod segment;
 
 // Appending.
+mod begin;
 pub mod log;
+pub mod settings;
 
 // Reading back.
 pub mod reader;
@@ -32,10 +34,11 @@ pub mod reader;
 pub mod checkpoint;
 
 pub use checkpoint::{Checkpoint, CheckpointWriter};
-pub use log::{AppendError, Durability, Log, LogSettings, LogStats, OpenError};
+pub use log::Log;
 pub use position::Position;
 pub use reader::{Damage, Entry, LogReader, ReadError};
-pub use record::{Record, RecordView};
+pub use record::{BatchName, Record, RecordView};
+pub use settings::{AppendError, Durability, LogSettings, LogStats, OpenError};
 
 #[cfg(test)]
 mod tests;

@@ -14,124 +14,21 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use norn_base::random::SharedRandom;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::begin::{begin_segment, repair_tail};
 use crate::position::Position;
-use crate::reader::{Damage, Entry, FileReader, LogReader, ReadError};
-use crate::record::{PAYLOAD_BYTES_MAX, Place, Record};
-use crate::segment::{
-    FIRST_RECORD, FileKind, Header, HeaderError, MachineFiles, SegmentFile, SegmentFiles, list_segments, segment_path,
-    sync_directory,
-};
+use crate::reader::{Damage, LogReader};
+use crate::record::{Place, Record};
+use crate::segment::{FIRST_RECORD, SegmentFile, SegmentFiles, list_segments, segment_path, sync_directory};
+use crate::settings::{AppendError, Durability, LogSettings, LogStats, OpenError};
 
 /// The buffer of a group is kept for the next one unless it has grown beyond this.
 const SPARE_BYTES_MAX: usize = 4 << 20;
-
-/// When a record counts as written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// When the operating system has it: it survives the end of the process, and that of the machine after the next
-    /// [`Log::sync`], which the owner calls on a timer.
-    #[default]
-    Written,
-    /// When the device has it.
-    Synced,
-}
-
-/// Where and how a log is kept.
-#[derive(Clone)]
-pub struct LogSettings {
-    /// The directory of the segments; created where it is missing.
-    pub directory: PathBuf,
-    /// A segment is cut after the write that brings it here. Small in tests.
-    pub segment_bytes: u64,
-    /// When an append returns.
-    pub durability: Durability,
-    /// Where files come from.
-    pub files: Arc<dyn SegmentFiles>,
-}
-
-impl LogSettings {
-    /// Segments of 128 MiB on the machine's file system, synced by the owner's timer.
-    pub fn new(directory: impl Into<PathBuf>) -> Self {
-        let files = Arc::new(MachineFiles);
-        Self { directory: directory.into(), segment_bytes: 128 << 20, durability: Durability::default(), files }
-    }
-}
-
-/// Why a log cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The directory, or a file in it, cannot be used.
-    #[error("open the write-ahead log in {directory}")]
-    Directory {
-        /// The directory.
-        directory: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file in it is not to be touched.
-    #[error("open the write-ahead log")]
-    Read(#[source] ReadError),
-}
-
-/// Why a record is not in the log.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum AppendError {
-    /// Another segment has begun: the record has to be made for that one.
-    #[error("the write-ahead log has gone on to segment {current}")]
-    SegmentChanged {
-        /// The segment that is written now.
-        current: u64,
-    },
-    /// The record does not fit its length fields.
-    #[error("a record with {payload_bytes} bytes is larger than the {PAYLOAD_BYTES_MAX} that the log takes")]
-    TooLarge {
-        /// The payload's length.
-        payload_bytes: usize,
-    },
-    /// The disk is full. Nothing was written; the log goes on when there is room.
-    #[error("no space left for the write-ahead log {path}: free some, or move the data to a larger disk")]
-    DiskFull {
-        /// The segment's file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: Arc<io::Error>,
-    },
-    /// The operating system refused for another reason. Nothing was written.
-    #[error("write to the write-ahead log {path}")]
-    Write {
-        /// The segment's file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: Arc<io::Error>,
-    },
-}
-
-/// Counts since the log was opened, and what is on disk.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LogStats {
-    /// The oldest segment.
-    pub first_segment: u64,
-    /// The segment that is written.
-    pub last_segment: u64,
-    /// Bytes of the segment that is written.
-    pub last_segment_bytes: u64,
-    /// Records appended.
-    pub records: u64,
-    /// Bytes appended.
-    pub bytes: u64,
-    /// Writes, each of one group of records.
-    pub writes: u64,
-    /// Writes that failed.
-    pub failed_writes: u64,
-    /// Segments removed.
-    pub removed_segments: u64,
-}
 
 /// The log of one signal. Shared by reference; see the module.
 pub struct Log {
@@ -367,7 +264,7 @@ impl Log {
             Err(failure) => {
                 queue.overhang = failure.overhang;
                 let path = segment_path(&self.settings.directory, queue.written.segment);
-                queue.fail(group, records, append_error(path, failure.source));
+                queue.fail(group, records, AppendError::of_write(path, failure.source));
             }
         }
         bytes.clear();
@@ -385,7 +282,7 @@ impl Log {
         queue.leading = false;
         self.settled.notify_all();
         let path = segment_path(&self.settings.directory, next);
-        let (file, salt) = begun.map_err(|source| append_error(path, source))?;
+        let (file, salt) = begun.map_err(|source| AppendError::of_write(path, source))?;
         queue.file = file;
         queue.salt = salt;
         queue.overhang = false;
@@ -456,60 +353,4 @@ fn write(
         Durability::Synced => file.sync(),
     });
     written.map_err(|source| WriteFailure { source, overhang: file.truncate(offset).is_err() })
-}
-
-fn append_error(path: PathBuf, source: io::Error) -> AppendError {
-    let source = Arc::new(source);
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::DiskFull { path, source },
-        _ => AppendError::Write { path, source },
-    }
-}
-
-/// Creates a segment's file with its header. A failure leaves no file behind.
-fn begin_segment(
-    settings: &LogSettings,
-    random: &SharedRandom,
-    segment: u64,
-) -> io::Result<(Arc<dyn SegmentFile>, u64)> {
-    let path = segment_path(&settings.directory, segment);
-    let salt = random.next_u64();
-    let header = Header { kind: FileKind::Segment, position: Position { segment, offset: 0 }, salt };
-    let file = settings.files.create(&path)?;
-    let written = file.write_all_at(&header.encode(), 0).and_then(|()| sync_directory(&settings.directory));
-    if let Err(error) = written {
-        // A header without records harms nobody if it cannot be removed either.
-        drop(std::fs::remove_file(&path));
-        return Err(error);
-    }
-    Ok((file, salt))
-}
-
-/// Cuts off what the last write of a killed process left unfinished. Cost: reads the segment once.
-fn repair_tail(path: &Path) -> Result<Option<Damage>, ReadError> {
-    let failed = |source| ReadError::Read { path: path.to_owned(), offset: 0, source };
-    let mut reader = match FileReader::open(path, FileKind::Segment) {
-        Ok(reader) => reader,
-        // The process ended while it made the file; nothing was acknowledged in it.
-        Err(ReadError::Header { source: HeaderError::Truncated, .. }) => {
-            let bytes = std::fs::metadata(path).map_err(failed)?.len();
-            std::fs::remove_file(path).map_err(failed)?;
-            let what = "the segment was being created";
-            return Ok(Some(Damage { path: path.to_owned(), offset: 0, bytes, what }));
-        }
-        Err(ReadError::Header { source: HeaderError::Damaged { .. }, .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut last_damage = None;
-    while let Some(entry) = reader.next()? {
-        last_damage = match entry {
-            Entry::Damage(damage) => Some(damage),
-            Entry::Record(..) => None,
-        };
-    }
-    if let Some(damage) = &last_damage {
-        let file = std::fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
-        file.set_len(damage.offset).map_err(failed)?;
-    }
-    Ok(last_damage)
 }

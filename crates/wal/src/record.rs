@@ -1,7 +1,6 @@
 //! One record's bytes: a head of fixed size, the tenant, the payload, a checksum. Drawn in `docs/format/wal.md`.
 
 use crc_fast::{CrcAlgorithm, Digest, crc32_iscsi};
-use norn_model::write::BatchId;
 
 /// Bytes before the tenant.
 pub(crate) const HEAD_BYTES: usize = 40;
@@ -12,6 +11,17 @@ pub(crate) const RECORD_MAGIC: [u8; 4] = *b"nRec";
 /// The longest payload. A batch comes from one request, whose size is limited far below.
 pub const PAYLOAD_BYTES_MAX: usize = 256 << 20;
 
+/// Names the batch that a record came from: a retry of it has the same name. Zeros where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct BatchName {
+    /// Who sent it.
+    pub distributor: u64,
+    /// In which of its lives.
+    pub incarnation: u64,
+    /// Counts up within one life.
+    pub sequence: u64,
+}
+
 /// What is appended.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
@@ -20,7 +30,7 @@ pub struct Record<'a> {
     /// Whose it is: 1 to 255 bytes.
     pub tenant: &'a str,
     /// The batch that it came from.
-    pub batch: BatchId,
+    pub batch: BatchName,
     /// Opaque to the log; at most [`PAYLOAD_BYTES_MAX`].
     pub payload: &'a [u8],
 }
@@ -33,7 +43,7 @@ pub struct RecordView<'a> {
     /// See [`Record::tenant`].
     pub tenant: &'a str,
     /// See [`Record::batch`].
-    pub batch: BatchId,
+    pub batch: BatchName,
     /// See [`Record::payload`].
     pub payload: &'a [u8],
 }
@@ -101,7 +111,7 @@ fn head_checksum(place: Place, head: &[u8]) -> u32 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) kind: u8,
-    pub(crate) batch: BatchId,
+    pub(crate) batch: BatchName,
     tenant_len: usize,
     payload_len: usize,
 }
@@ -114,7 +124,7 @@ impl Head {
             return None;
         }
         let batch =
-            BatchId { distributor: u64_at(bytes, 12), incarnation: u64_at(bytes, 20), sequence: u64_at(bytes, 28) };
+            BatchName { distributor: u64_at(bytes, 12), incarnation: u64_at(bytes, 20), sequence: u64_at(bytes, 28) };
         let tenant_len = usize::from(bytes[5]);
         let payload_len = usize::try_from(u32_at(bytes, 8)).ok()?;
         Some(Self { kind: bytes[4], batch, tenant_len, payload_len })
@@ -152,7 +162,7 @@ mod tests {
     use super::*;
 
     fn record(payload: &[u8]) -> Record<'_> {
-        let batch = BatchId { distributor: 1, incarnation: 2, sequence: 3 };
+        let batch = BatchName { distributor: 1, incarnation: 2, sequence: 3 };
         Record { kind: 7, tenant: "team-a", batch, payload }
     }
 

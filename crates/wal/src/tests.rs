@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use norn_base::random::SeededRandom;
-use norn_model::write::BatchId;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::segment::{FIRST_RECORD, HeaderError, MachineFiles, SegmentFile, SegmentFiles, list_segments, segment_path};
 use crate::{
-    AppendError, Checkpoint, CheckpointWriter, Damage, Durability, Entry, Log, LogReader, LogSettings, OpenError,
-    Position, ReadError, Record,
+    AppendError, BatchName, Checkpoint, CheckpointWriter, Damage, Durability, Entry, Log, LogReader, LogSettings,
+    OpenError, Position, ReadError, Record,
 };
 
 fn settings(directory: &Path, segment_bytes: u64) -> LogSettings {
@@ -23,7 +22,7 @@ fn open(directory: &Path) -> (Log, LogReader, Option<Damage>) {
 }
 
 fn record(payload: &[u8]) -> Record<'_> {
-    Record { kind: 1, tenant: "team-a", batch: BatchId::default(), payload }
+    Record { kind: 1, tenant: "team-a", batch: BatchName::default(), payload }
 }
 
 /// Payloads read, and stretches of damage met.

@@ -53,15 +53,6 @@ pub struct QueryParameter {
     pub is_regexp: bool,
 }
 
-/// A label by which samples and series are counted apart.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CostAttributionLabel {
-    /// The label of the series.
-    pub input: String,
-    /// The label of the counter.
-    pub output: String,
-}
-
 /// Reads a list of rules, each with `rule`. No value is no rules.
 fn list<T>(value: &Value, rule: impl Fn(&Node) -> Result<T, NodeError>) -> Result<Vec<T>, String> {
     match value {
@@ -128,21 +119,6 @@ impl FromValue for Vec<BlockedRequest> {
             };
             fields.finish()?;
             Ok(rule)
-        })
-    }
-}
-
-impl FromValue for Vec<CostAttributionLabel> {
-    fn from_value(value: &Value) -> Result<Self, String> {
-        list(value, |node| {
-            let mut fields = Fields::of(node)?;
-            let input = fields.text("input")?.unwrap_or_default();
-            let output = fields.text("output")?.filter(|name| !name.is_empty());
-            fields.finish()?;
-            if input.is_empty() {
-                return Err(node.error("the label to count by is missing: set input"));
-            }
-            Ok(CostAttributionLabel { output: output.unwrap_or_else(|| input.clone()), input })
         })
     }
 }

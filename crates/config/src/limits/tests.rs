@@ -20,9 +20,6 @@ fn rules_are_read() {
     assert_eq!((requests[0].path.as_str(), requests[0].method.as_str()), ("/a", "GET"));
     assert_eq!(requests[0].query_params["q"], QueryParameter { value: "x.*".to_owned(), is_regexp: true });
     assert_eq!(requests[0].query_params["r"].value, "1");
-    let labels: Vec<CostAttributionLabel> = read("[{input: team}, {input: a, output: b}]").unwrap();
-    let names: Vec<(&str, &str)> = labels.iter().map(|label| (label.input.as_str(), label.output.as_str())).collect();
-    assert_eq!(names, [("team", "team"), ("a", "b")]);
     assert_eq!(Vec::<LimitedQuery>::from_value(&Value::Absent), Ok(Vec::new()));
 }
 
@@ -37,10 +34,6 @@ fn faults_in_rules_have_places() {
     check(
         read::<Vec<BlockedRequest>>("[{query_params: {q: x}}]").unwrap_err(),
         "f:1:21: expected a map, found a single value",
-    );
-    check(
-        read::<Vec<CostAttributionLabel>>("[{output: b}]").unwrap_err(),
-        "f:1:2: the label to count by is missing: set input",
     );
 }
 

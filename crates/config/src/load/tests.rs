@@ -307,7 +307,7 @@ fn a_monolith_with_variables_is_loaded() {
     assert_eq!(metrics.blocks_storage.tsdb.dir.to_str(), Some("/data/tsdb"));
     assert_eq!(metrics.runtime_config.file, ["a.yaml", "b.yaml"]);
     assert_eq!(metrics.ingester.ring.instance_id, "ingester-1");
-    assert_eq!(metrics.distributor.remote_timeout.as_secs(), 2);
+    assert_eq!(metrics.distributor.retry_after_header.min_backoff.as_secs(), 6);
     assert_eq!(metrics.limits.ingestion_rate, 1e7);
     assert_eq!(metrics.limits.name_validation_scheme, NameValidation::Legacy);
     assert_eq!(metrics.compactor.block_ranges.len(), 3);
@@ -337,8 +337,8 @@ fn the_own_mode_has_own_defaults_and_one_folder() {
     let metrics = case.load_as(Dialect::Norn, "", &[]).unwrap().metrics;
     assert!(!metrics.multitenancy_enabled);
     assert_eq!(metrics.blocks_storage.tsdb.dir.to_str(), Some("./norn-data/tsdb"));
-    assert_eq!(metrics.server.http_listen_extra_ports, Some(vec![9009]));
-    assert_eq!(metrics.ingester.ring.replication_factor, 1);
+    assert_eq!(metrics.server.http_listen_extra_ports, Some(vec![9009, 4318]));
+    assert!(metrics.ingester.ring.min_ready_duration.is_zero());
     let flags = ["-data-dir=/var/lib/norn/", "-compactor.data-dir=/tmp/c", "-signals=metrics"];
     let loaded = case.load_as(Dialect::Norn, "", &flags).unwrap();
     assert_eq!(loaded.metrics.blocks_storage.tsdb.dir.to_str(), Some("/var/lib/norn/tsdb"));

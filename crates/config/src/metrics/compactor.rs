@@ -38,12 +38,6 @@ section! {
         pub max_compaction_time: Duration,
         /// Blocks that are opened at once.
         pub max_opening_blocks_concurrency: usize,
-        /// Blocks that are written at once.
-        pub max_closing_blocks_concurrency: usize,
-        /// Threads that write symbols.
-        pub symbols_flushers_concurrency: usize,
-        /// Uploaded blocks that are validated at once.
-        pub max_block_upload_validation_concurrency: usize,
         /// Blocks of the index that are updated at once.
         pub update_blocks_concurrency: usize,
         /// The tenants to compact; empty is all.

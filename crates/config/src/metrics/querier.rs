@@ -37,8 +37,6 @@ section! {
         pub max_body_size: u64,
         /// Whether statistics of each query are logged and counted.
         pub query_stats_enabled: bool,
-        /// How long an answer with active series may take.
-        pub active_series_write_timeout: Duration,
         /// The length of the parts that a range query is split into; zero does not split.
         pub split_queries_by_interval: Duration,
         /// The cache of results.
@@ -49,16 +47,10 @@ section! {
         pub cache_errors: bool,
         /// How often a part of a query is tried.
         pub max_retries: usize,
-        /// How long a query waits for a frontend that is starting.
-        pub not_running_timeout: Duration,
         /// Whether queries are split by series.
         pub parallelize_shardable_queries: bool,
-        /// Series that a shard should have; zero does not adapt the number of shards.
-        pub query_sharding_target_series_per_shard: u64,
         /// Whether `fill`, `fill_left` and `fill_right` may be used; absent where the dialect has no such setting.
         pub promql_fill_modifiers_enabled: Option<bool>,
-        /// The form of results between querier and frontend.
-        pub query_result_response_format: ResponseFormat,
     }
 }
 
@@ -67,8 +59,6 @@ section! {
     pub struct ResultsCache {
         /// Where it is.
         pub backend: CacheBackend,
-        /// How entries are compressed.
-        pub compression: ResultsCacheCompression,
     }
 }
 
@@ -89,25 +79,5 @@ choices! {
         InMemory = "inmemory",
         /// In memcached servers.
         Memcached = "memcached",
-    }
-}
-
-choices! {
-    /// How cached results are compressed.
-    pub enum ResultsCacheCompression {
-        /// Not at all.
-        None = "",
-        /// With Snappy's block format.
-        Snappy = "snappy",
-    }
-}
-
-choices! {
-    /// The form of results between querier and frontend.
-    pub enum ResponseFormat {
-        /// JSON, as clients get it.
-        Json = "json",
-        /// Protobuf.
-        Protobuf = "protobuf",
     }
 }

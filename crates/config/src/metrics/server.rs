@@ -24,6 +24,8 @@ section! {
         pub grpc_listen_address: String,
         /// The port of the gRPC listener; 0 lets the system choose.
         pub grpc_listen_port: u16,
+        /// Further ports of gRPC that people already use; one that is taken is a warning.
+        pub grpc_listen_extra_ports: Option<Vec<u16>>,
         /// Most connections of the gRPC listener at once.
         pub grpc_listen_conn_limit: usize,
         /// Cipher suites by their Go names; empty is the library's choice.
@@ -46,10 +48,6 @@ section! {
         pub http_server_write_timeout: Duration,
         /// How long an idle connection is kept.
         pub http_server_idle_timeout: Duration,
-        /// Largest gRPC message taken, in bytes.
-        pub grpc_server_max_recv_msg_size: usize,
-        /// Largest gRPC message sent, in bytes.
-        pub grpc_server_max_send_msg_size: usize,
         /// Most streams of one gRPC connection at once.
         pub grpc_server_max_concurrent_streams: u32,
         /// How long an idle gRPC connection is kept.

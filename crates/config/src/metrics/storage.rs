@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::querier::CacheBackend;
 use crate::section::{choices, section};
 
 section! {
@@ -49,8 +48,6 @@ section! {
 section! {
     /// How blocks in the bucket are read.
     pub struct BucketStoreConfig {
-        /// The folder of index headers.
-        pub sync_dir: PathBuf,
         /// How often the store-gateway looks for new blocks.
         pub sync_interval: Duration,
         /// Most requests that are served at once.
@@ -61,10 +58,6 @@ section! {
         pub tenant_sync_concurrency: usize,
         /// Blocks of one tenant that are opened at once.
         pub block_sync_concurrency: usize,
-        /// `meta.json` files of one tenant that are read at once.
-        pub meta_sync_concurrency: usize,
-        /// The cache of postings and series.
-        pub index_cache: IndexCache,
         /// How long after its deletion mark a block is still opened.
         pub ignore_deletion_mark_delay: Duration,
         /// How long after its deletion mark a block is still queried.
@@ -73,44 +66,14 @@ section! {
         pub bucket_index: BucketIndexConfig,
         /// Blocks whose samples are younger are not opened; zero opens all.
         pub ignore_blocks_within: Duration,
-        /// Ranges of one object that are closer together are read at once, in bytes.
-        pub partitioner_max_gap_bytes: u64,
-        /// One of how many entries of the postings table an index header keeps in memory.
-        pub postings_offsets_in_mem_sampling: usize,
         /// How index headers are opened and closed.
         pub index_header: IndexHeaderConfig,
-        /// Series of one batch that a store-gateway sends.
-        pub streaming_series_batch_size: usize,
-        /// From which ratio of estimated postings to series matchers are applied to series instead.
-        pub series_fetch_preference: f64,
-    }
-}
-
-section! {
-    /// The cache of postings and series.
-    pub struct IndexCache {
-        /// Where it is.
-        pub backend: CacheBackend,
-        /// In this process.
-        pub inmemory: IndexCacheInMemory,
-    }
-}
-
-section! {
-    /// A cache of postings and series in this process.
-    pub struct IndexCacheInMemory {
-        /// Its memory, in bytes.
-        pub max_size_bytes: u64,
     }
 }
 
 section! {
     /// The index of a tenant's blocks.
     pub struct BucketIndexConfig {
-        /// How soon an index that could not be read is tried again.
-        pub update_on_error_interval: Duration,
-        /// After which time without a query an index is forgotten.
-        pub idle_timeout: Duration,
         /// An older index fails the query.
         pub max_stale_period: Duration,
     }
@@ -119,8 +82,6 @@ section! {
 section! {
     /// How index headers are opened and closed.
     pub struct IndexHeaderConfig {
-        /// Open files that are kept per index header.
-        pub max_idle_file_handles: usize,
         /// Whether an index header is opened by the first query that needs it.
         pub lazy_loading_enabled: bool,
         /// After which time without a query an index header is closed.
@@ -129,8 +90,6 @@ section! {
         pub lazy_loading_concurrency: usize,
         /// How long a query waits for its turn to open one.
         pub lazy_loading_concurrency_queue_timeout: Duration,
-        /// Whether the checksum of an index header is checked when it is opened.
-        pub verify_on_load: bool,
     }
 }
 
@@ -153,31 +112,17 @@ section! {
         pub head_compaction_concurrency: usize,
         /// After which silence a head is cut whatever its length; zero never.
         pub head_compaction_idle_timeout: Duration,
-        /// Bytes that are collected before head chunks are written.
-        pub head_chunks_write_buffer_size_bytes: usize,
-        /// How far the ends of head chunks are spread, as a share of their length.
-        pub head_chunks_end_time_variance: f64,
-        /// Whether the log is compressed.
-        pub wal_compression_enabled: bool,
         /// Length of a file of the log, in bytes.
         pub wal_segment_size_bytes: u64,
-        /// Threads that replay the log; zero is as many as there are cores.
-        pub wal_replay_concurrency: usize,
         /// Whether a stopping ingester cuts and ships all heads.
         pub flush_blocks_on_shutdown: bool,
         /// After which silence a tenant's storage is closed, when all is shipped.
         pub close_idle_tsdb_timeout: Duration,
         /// Whether that also holds for tenants whose blocks are not shipped.
         pub close_idle_tsdb_when_shipping_disabled: bool,
-        /// Most samples of an out-of-order chunk in memory.
-        pub out_of_order_capacity_max: usize,
-        /// Whether old out-of-order samples get blocks of a day instead of two hours.
-        pub bigger_out_of_order_blocks_for_old_samples: bool,
-        /// Series in memory above which heads are cut early.
+        /// Series in memory from which on heads are cut early.
         pub early_head_compaction_min_in_memory_series: u64,
         /// The share of series that an early cut has to free, in percent.
-        pub early_head_compaction_min_estimated_series_reduction_percentage: u32,
-        /// Whether heads are cut as soon as their range is over.
-        pub timely_head_compaction_enabled: bool,
+        pub early_head_compaction_min_estimated_series_reduction_percentage: u64,
     }
 }

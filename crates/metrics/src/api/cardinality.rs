@@ -65,6 +65,7 @@ pub async fn label_names(
     let question = question(&frontend, &tenant, &parameters, false)?;
     let ingesters = frontend.querier().ingesters();
     let found = ingesters.label_cardinality(&tenant, &[], &question.matchers, question.method).await?;
+    check_size(&found, frontend.read_limits(&Tenants::one(tenant))?.label_names_and_values_bytes_max)?;
     let mut cardinality: Vec<_> = found
         .iter()
         .map(|label| LabelNameEntry { label_name: &label.name, label_values_count: label.series_by_value.len() })
@@ -76,6 +77,19 @@ pub async fn label_names(
     let label_names_count = cardinality.len();
     cardinality.truncate(question.limit);
     Ok(json(&LabelNamesAnswer { label_values_count_total, label_names_count, cardinality }))
+}
+
+/// Refuses to count where the names and values of the labels have more bytes than they may.
+fn check_size(found: &[LabelCardinality], bytes_max: u64) -> Result<()> {
+    let values = |label: &LabelCardinality| label.series_by_value.iter().map(|(value, _)| value.len()).sum::<usize>();
+    let bytes: usize = found.iter().map(|label| label.name.len() + values(label)).sum();
+    if bytes_max == 0 || bytes as u64 <= bytes_max {
+        return Ok(());
+    }
+    let text = format!(
+        "label names and values of {bytes} bytes exceed the limit of {bytes_max} bytes; ask with a selector of fewer series"
+    );
+    Err(Error::new(ErrorKind::TooLarge, text))
 }
 
 /// `GET|POST /api/v1/cardinality/label_values`

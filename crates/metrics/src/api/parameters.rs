@@ -3,9 +3,6 @@
 use norn_base::{Error, Result};
 use norn_model::select::TimeRange;
 
-/// Bytes of a form body that are read at most. Longer ones are refused.
-pub const FORM_BYTES_MAX: usize = 10 << 20;
-
 /// What a request asks, decoded: pairs in the order in which they came, those of the body before those of the URL.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parameters {

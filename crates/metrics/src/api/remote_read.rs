@@ -24,6 +24,7 @@ use norn_tsdb::chunk::{HistogramAppender, XorAppender};
 
 use super::ApiState;
 use super::envelope::ApiResult;
+use crate::concurrency::{all_or_first_error, at_most};
 
 /// The most bytes of a decoded request: matchers of a few queries.
 const REQUEST_BYTES_MAX: usize = 32 << 20;
@@ -37,19 +38,26 @@ pub async fn read(State(frontend): State<ApiState>, tenants: Tenants, body: Byte
     snappy::decode(&body, &mut message, REQUEST_BYTES_MAX).map_err(|error| Error::bad_request(error.to_string()))?;
     let request = decode_request(&message).map_err(|error| Error::bad_request(error.to_string()))?;
     let store = frontend.querier().store_for(frontend.scope(&tenants)?);
+    let at_once = frontend.settings().remote_reads_at_once;
     Ok(match request.response_type {
-        ResponseType::Samples => sampled(&*store, &request.queries).await?,
-        ResponseType::StreamedXorChunks => streamed(&*store, &request.queries).await?,
+        ResponseType::Samples => sampled(&*store, &request.queries, at_once).await?,
+        ResponseType::StreamedXorChunks => streamed(&*store, &request.queries, at_once).await?,
     })
 }
 
-async fn sampled(store: &dyn SeriesStore, queries: &[ReadQuery]) -> Result<Response> {
+async fn sampled(store: &dyn SeriesStore, queries: &[ReadQuery], at_once: usize) -> Result<Response> {
+    let read = |query: &ReadQuery| {
+        let query = query.clone();
+        async move {
+            let mut series = Vec::new();
+            for_each_series(store, &query, |view| series.push(OwnedSeries::from(view))).await?;
+            // Clients expect the series of an answer in the order of their labels.
+            series.sort_by(|left, right| left.labels.cmp(&right.labels));
+            Ok::<_, Error>(series)
+        }
+    };
     let mut answer = SampledResponse::default();
-    for query in queries {
-        let mut series = Vec::new();
-        for_each_series(store, query, |view| series.push(OwnedSeries::from(view))).await?;
-        // Clients expect the series of an answer in the order of their labels.
-        series.sort_by(|left, right| left.labels.cmp(&right.labels));
+    for series in all_or_first_error(at_most(at_once, queries, read).await)? {
         for owned in series {
             answer.series(owned.labels.as_ref(), &owned.samples, &owned.histograms);
         }
@@ -85,12 +93,18 @@ impl From<SeriesView<'_>> for OwnedSeries {
     }
 }
 
-async fn streamed(store: &dyn SeriesStore, queries: &[ReadQuery]) -> Result<Response> {
+async fn streamed(store: &dyn SeriesStore, queries: &[ReadQuery], at_once: usize) -> Result<Response> {
+    let read = |query: &ReadQuery| {
+        let query = query.clone();
+        async move {
+            let mut series = Vec::new();
+            for_each_series(store, &query, |view| series.push((view.labels.clone(), encode_chunks(&view)))).await?;
+            series.sort_by(|left, right| left.0.cmp(&right.0));
+            Ok::<_, Error>(series)
+        }
+    };
     let mut frames = Vec::new();
-    for (index, query) in queries.iter().enumerate() {
-        let mut series = Vec::new();
-        for_each_series(store, query, |view| series.push((view.labels.clone(), encode_chunks(&view)))).await?;
-        series.sort_by(|left, right| left.0.cmp(&right.0));
+    for (index, series) in all_or_first_error(at_most(at_once, queries, read).await)?.into_iter().enumerate() {
         for (labels, chunks) in series {
             let views: Vec<_> = chunks.iter().map(EncodedChunk::view).collect();
             put_series_frames(&mut frames, index, labels.as_ref(), &views, checksum);

@@ -8,13 +8,23 @@ use norn_bucket::Bucket;
 use norn_tsdb::block::BlockMeta;
 use norn_tsdb::block::meta::{FileMeta, META_FILE, ThanosMeta};
 
-/// Uploads the block in `directory`. `source` says who made it.
-pub async fn upload_block(tenant_bucket: &dyn Bucket, directory: &Path, meta: &BlockMeta, source: &str) -> Result<()> {
-    let id = meta.ulid.to_string();
+use crate::concurrency::{all_or_first_error, at_most};
+
+/// Uploads the block in `directory`, so many files at once. `source` says who made it.
+pub async fn upload_block(
+    tenant_bucket: &dyn Bucket,
+    directory: &Path,
+    meta: &BlockMeta,
+    source: &str,
+    files_at_once: usize,
+) -> Result<()> {
+    let id = &meta.ulid.to_string();
     let files = block_files(directory)?;
-    for (name, path, _) in &files {
-        tenant_bucket.put_file(&format!("{id}/{name}"), path).await?;
-    }
+    let put = |(name, path, _): &(String, PathBuf, u64)| {
+        let (key, path) = (format!("{id}/{name}"), path.clone());
+        async move { tenant_bucket.put_file(&key, &path).await }
+    };
+    all_or_first_error(at_most(files_at_once, &files, put).await)?;
     let extended = extended_meta(meta, &files, source);
     tenant_bucket.put(&format!("{id}/{META_FILE}"), extended.to_json().into()).await?;
     Ok(())

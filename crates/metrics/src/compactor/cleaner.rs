@@ -13,6 +13,7 @@ use crate::blocks::markers::{
     DeletionMark, MARKERS_PREFIX, MarkKind, TenantDeletionMark, mark_block, marked_blocks, read_deletion_mark,
     remove_listed_mark, remove_tenant_mark, write_tenant_mark,
 };
+use crate::concurrency::at_most;
 
 /// How one tenant is tidied up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct CleaningRules {
     pub partial_block_delay: Duration,
     /// How long after a tenant's deletion its last files stay.
     pub tenant_cleanup_delay: Duration,
+    /// How many `meta.json` files are read at once.
+    pub metas_at_once: usize,
 }
 
 /// What one run found and did.
@@ -42,7 +45,7 @@ pub struct CleaningReport {
 
 /// Tidies up a tenant that is in use. `now_ms` is milliseconds since the Unix epoch.
 pub async fn clean_tenant(bucket: &dyn Bucket, rules: CleaningRules, now_ms: i64) -> Result<CleaningReport> {
-    let mut inventory = Inventory::take(bucket).await?;
+    let mut inventory = Inventory::take(bucket, rules.metas_at_once).await?;
     let mut report = CleaningReport::default();
     report.marked_by_retention = apply_retention(bucket, &mut inventory, rules.retention, now_ms).await?;
     report.deleted_blocks = delete_marked(bucket, &mut inventory, rules.deletion_delay, now_ms).await?;
@@ -97,7 +100,7 @@ struct Inventory {
 
 impl Inventory {
     /// Lists the bucket. Of blocks that the last index knows nothing is read again.
-    async fn take(bucket: &dyn Bucket) -> Result<Self> {
+    async fn take(bucket: &dyn Bucket, metas_at_once: usize) -> Result<Self> {
         let known = match BucketIndex::read(bucket).await {
             // A first-generation index lacks what sharding needs, so its blocks are read again.
             Ok(Some(index)) if index.version >= 2 => index,
@@ -110,10 +113,19 @@ impl Inventory {
         let mut known: BTreeMap<String, BlockEntry> =
             known.blocks.into_iter().map(|entry| (entry.block_id.clone(), entry)).collect();
         let mut inventory = Self::default();
+        let mut unknown = Vec::new();
         for id in block_folders(bucket).await? {
             match known.remove(&id) {
                 Some(entry) => drop(inventory.blocks.insert(id, entry)),
-                None => inventory.read_block(bucket, id).await?,
+                None => unknown.push(id),
+            }
+        }
+        let read = at_most(metas_at_once, unknown, |id| async move { (read_block(bucket, &id).await, id) }).await;
+        for (found, id) in read {
+            match found? {
+                Found::Block(entry) => drop(inventory.blocks.insert(id, *entry)),
+                Found::Partial => drop(inventory.partial.insert(id)),
+                Found::Damaged => {}
             }
         }
         for id in marked_blocks(bucket, MarkKind::Deletion).await? {
@@ -124,33 +136,39 @@ impl Inventory {
         Ok(inventory)
     }
 
-    async fn read_block(&mut self, bucket: &dyn Bucket, id: String) -> Result<()> {
-        let key = format!("{id}/meta.json");
-        let (bytes, info) = match (bucket.get(&key).await, bucket.head(&key).await) {
-            (Ok(bytes), Ok(info)) => (bytes, info),
-            (Err(error), _) | (_, Err(error)) if error.is_not_found() => {
-                self.partial.insert(id);
-                return Ok(());
-            }
-            (Err(error), _) | (_, Err(error)) => return Err(error.into()),
-        };
-        match BlockMeta::from_json(&key, &bytes) {
-            Ok(meta) => drop(self.blocks.insert(id, entry_of(&meta, info.modified_ms / 1000))),
-            // A version that norn does not read would be data missing from answers.
-            Err(error @ norn_tsdb::block::FileError::Unexpected { .. }) => {
-                return Err(Error::internal(format!("unexpected block meta version: {error}")).with_source(error));
-            }
-            Err(error) => {
-                tracing::error!(block = %id, %error, "block with a damaged meta.json is left out of the index")
-            }
-        }
-        Ok(())
-    }
-
     fn into_index(self, now_ms: i64) -> BucketIndex {
         let mark = |(block_id, deletion_time)| DeletionMarkEntry { block_id, deletion_time };
         let blocks: Vec<_> = self.blocks.into_values().collect();
         BucketIndex::new(blocks, self.marks.into_iter().map(mark).collect(), now_ms / 1000)
+    }
+}
+
+/// A folder with the name of a block.
+enum Found {
+    Block(Box<BlockEntry>),
+    /// Without `meta.json`.
+    Partial,
+    /// With one that nobody can read.
+    Damaged,
+}
+
+async fn read_block(bucket: &dyn Bucket, id: &str) -> Result<Found> {
+    let key = format!("{id}/meta.json");
+    let (bytes, info) = match (bucket.get(&key).await, bucket.head(&key).await) {
+        (Ok(bytes), Ok(info)) => (bytes, info),
+        (Err(error), _) | (_, Err(error)) if error.is_not_found() => return Ok(Found::Partial),
+        (Err(error), _) | (_, Err(error)) => return Err(error.into()),
+    };
+    match BlockMeta::from_json(&key, &bytes) {
+        Ok(meta) => Ok(Found::Block(Box::new(entry_of(&meta, info.modified_ms / 1000)))),
+        // A version that norn does not read would be data missing from answers.
+        Err(error @ norn_tsdb::block::FileError::Unexpected { .. }) => {
+            Err(Error::internal(format!("unexpected block meta version: {error}")).with_source(error))
+        }
+        Err(error) => {
+            tracing::error!(block = %id, %error, "block with a damaged meta.json is left out of the index");
+            Ok(Found::Damaged)
+        }
     }
 }
 
@@ -293,6 +311,7 @@ mod tests {
         deletion_delay: Duration::from_secs(3600),
         partial_block_delay: Duration::from_secs(86_400),
         tenant_cleanup_delay: Duration::from_secs(60),
+        metas_at_once: 2,
     };
     const FIRST: &str = "01M7XS5Z9XV1SC9Z7W07273SYP";
     const SECOND: &str = "01M7XS5Z9XV1SC9Z7W07273SYQ";

@@ -1,6 +1,7 @@
 //! Planning and doing one tenant's compactions.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use norn_base::{Error, ErrorKind, Result};
 use norn_bucket::{Bucket, SharedBucket};
@@ -14,6 +15,7 @@ use super::Compactor;
 use super::cleaner::mark_for_deletion;
 use crate::blocks::markers::{MarkKind, NoCompactMark, mark_block, marked_blocks};
 use crate::blocks::upload::upload_block;
+use crate::concurrency::{all_or_first_error, at_most};
 
 /// Who made a block, in its `meta.json`.
 const SOURCE: &str = "compactor";
@@ -29,13 +31,24 @@ impl Compactor {
             if jobs.is_empty() {
                 return Ok(());
             }
-            for job in jobs {
-                self.try_job(tenant, bucket, &job, planner.shards).await?;
+            let has_time = || {
                 let spent = self.clock.monotonic().saturating_sub(begun);
-                if !self.settings.tenant_time_max.is_zero() && spent > self.settings.tenant_time_max {
-                    tracing::info!(%tenant, "compaction of the tenant goes on at the next run, so that others have their turn");
+                self.settings.tenant_time_max.is_zero() || spent <= self.settings.tenant_time_max
+            };
+            let has_failed = AtomicBool::new(false);
+            let done = at_most(self.settings.concurrency.jobs, &jobs, |job| async {
+                // After a failure, and after the tenant's time, only the jobs that have begun go on.
+                if has_failed.load(Ordering::Relaxed) || !has_time() {
                     return Ok(());
                 }
+                let done = self.try_job(tenant, bucket, job, planner.shards).await;
+                has_failed.fetch_or(done.is_err(), Ordering::Relaxed);
+                done
+            });
+            all_or_first_error(done.await)?;
+            if !has_time() {
+                tracing::info!(%tenant, "compaction of the tenant goes on at the next run, so that others have their turn");
+                return Ok(());
             }
         }
     }
@@ -57,16 +70,15 @@ impl Compactor {
         let lookback_ms = i64::try_from(limits.compactor_max_lookback.as_millis()).unwrap_or(i64::MAX);
         let mut excluded = marked_blocks(&**bucket, MarkKind::Deletion).await?;
         excluded.extend(marked_blocks(&**bucket, MarkKind::NoCompact).await?);
-        let mut candidates = Vec::new();
-        for id in bucket.list("").await?.folders {
-            if id.parse::<norn_tsdb::ulid::Ulid>().is_err() || excluded.contains(&id) {
-                continue;
-            }
-            let Some(candidate) = read_candidate(&**bucket, &id).await? else { continue };
-            if lookback_ms == 0 || now_ms - candidate.uploaded_ms <= lookback_ms {
-                candidates.push(candidate);
-            }
-        }
+        let mut folders = bucket.list("").await?.folders;
+        folders.retain(|id| id.parse::<norn_tsdb::ulid::Ulid>().is_ok() && !excluded.contains(id));
+        let read = |id: &String| {
+            let id = id.clone();
+            async move { read_candidate(&**bucket, &id).await }
+        };
+        let read = all_or_first_error(at_most(self.settings.concurrency.planned_metas, &folders, read).await)?;
+        let is_young = |candidate: &Candidate| lookback_ms == 0 || now_ms - candidate.uploaded_ms <= lookback_ms;
+        let mut candidates: Vec<Candidate> = read.into_iter().flatten().filter(is_young).collect();
         let metas: Vec<BlockMeta> = candidates.iter().map(|candidate| candidate.meta.clone()).collect();
         let covered = covered_blocks(&metas);
         for id in &covered {
@@ -82,7 +94,7 @@ impl Compactor {
         let mut tried = 0;
         loop {
             tried += 1;
-            match self.run_job(bucket, job, &key, shards).await {
+            match self.run_job(tenant, bucket, job, &key, shards).await {
                 Ok(()) => {
                     self.metrics.compactions.inc();
                     return Ok(());
@@ -115,13 +127,17 @@ impl Compactor {
         Ok(mark_block(&**bucket, block, MarkKind::NoCompact, &mark).await?)
     }
 
-    async fn run_job(&self, bucket: &SharedBucket, job: &Job, key: &str, shards: u32) -> Result<(), JobError> {
+    async fn run_job(
+        &self,
+        tenant: &TenantId,
+        bucket: &SharedBucket,
+        job: &Job,
+        key: &str,
+        shards: u32,
+    ) -> Result<(), JobError> {
         let directory = self.settings.directory.join("compact").join(key);
         prepare(&directory)?;
-        let mut readers = Vec::with_capacity(job.blocks.len());
-        for meta in &job.blocks {
-            readers.push(self.open(bucket, meta, &directory).await?);
-        }
+        let readers = self.open_sources(bucket, job, &directory).await?;
         let results = directory.join("results");
         std::fs::create_dir_all(&results).map_err(disk_error)?;
         let options = CompactionOptions {
@@ -134,9 +150,12 @@ impl Compactor {
         let made = work
             .await?
             .map_err(|error| Error::new(ErrorKind::Internal, "blocks were not put together").with_source(error))?;
-        for meta in made.iter().flatten() {
-            upload_block(&**bucket, &results.join(meta.ulid.to_string()), meta, SOURCE).await?;
-        }
+        let files_at_once = self.overrides.limits(tenant).compactor_max_per_block_upload_concurrency;
+        let upload = |meta: &BlockMeta| {
+            let (made, meta) = (results.join(meta.ulid.to_string()), meta.clone());
+            async move { upload_block(&**bucket, &made, &meta, SOURCE, files_at_once).await }
+        };
+        all_or_first_error(at_most(self.settings.concurrency.transfers, made.iter().flatten(), upload).await)?;
         let now_ms = self.clock.now_ms();
         for meta in &job.blocks {
             let id = meta.ulid.to_string();
@@ -153,13 +172,32 @@ impl Compactor {
         Ok(())
     }
 
-    async fn open(&self, bucket: &SharedBucket, meta: &BlockMeta, directory: &Path) -> Result<BlockReader, JobError> {
-        let id = meta.ulid.to_string();
-        let local = match bucket.local_path(&id) {
-            Some(path) => path,
-            None => download(&**bucket, &id, directory).await?,
+    /// Brings the blocks of a job to this machine, where they are not there, and opens them.
+    async fn open_sources(
+        &self,
+        bucket: &SharedBucket,
+        job: &Job,
+        directory: &Path,
+    ) -> Result<Vec<BlockReader>, JobError> {
+        let fetch = |meta: &BlockMeta| {
+            let id = meta.ulid.to_string();
+            async move {
+                match bucket.local_path(&id) {
+                    Some(path) => Ok::<_, Error>((id, path)),
+                    None => {
+                        let path = download(&**bucket, &id, directory).await?;
+                        Ok((id, path))
+                    }
+                }
+            }
         };
-        BlockReader::open(&local).map_err(|error| JobError::Damaged { block: id, error })
+        let fetched = all_or_first_error(at_most(self.settings.concurrency.transfers, &job.blocks, fetch).await)?;
+        let open = |(id, path): (String, PathBuf)| async move {
+            let opened = tokio::task::spawn_blocking(move || BlockReader::open(&path)).await;
+            let opened = opened.map_err(|error| Error::internal("opening a block panicked").with_source(error))?;
+            opened.map_err(|error| JobError::Damaged { block: id, error })
+        };
+        all_or_first_error(at_most(self.settings.concurrency.opened_blocks, fetched, open).await)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use norn_base::clock::SharedClock;
 use norn_base::{Error, ErrorKind, Result};
+use norn_config::metrics::DistributorInstanceLimits;
 use parking_lot::Mutex;
 
 use super::DistributorSettings;
@@ -17,9 +18,11 @@ use super::rate::MovingRate;
 pub(super) struct Gate {
     clock: SharedClock,
     metrics: DistributorMetrics,
-    requests_max: u64,
-    bytes_max: u64,
-    rate_max: f64,
+    // Replaced whenever the runtime configuration changes; each is read on its own.
+    requests_max: AtomicU64,
+    bytes_max: AtomicU64,
+    /// The bits of an `f64`.
+    rate_max: AtomicU64,
     running: AtomicBool,
     requests: AtomicU64,
     bytes: AtomicU64,
@@ -33,14 +36,21 @@ impl Gate {
         Self {
             clock,
             metrics,
-            requests_max: settings.inflight_requests_max,
-            bytes_max: settings.inflight_bytes_max,
-            rate_max: settings.ingestion_rate_max,
+            requests_max: AtomicU64::new(settings.inflight_requests_max),
+            bytes_max: AtomicU64::new(settings.inflight_bytes_max),
+            rate_max: AtomicU64::new(settings.ingestion_rate_max.to_bits()),
             running: AtomicBool::new(true),
             requests: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             rate: Mutex::new(rate),
         }
+    }
+
+    /// Replaces the limits; requests that are in stay in.
+    pub(super) fn set_limits(&self, limits: &DistributorInstanceLimits) {
+        self.requests_max.store(limits.max_inflight_push_requests, Ordering::Relaxed);
+        self.bytes_max.store(limits.max_inflight_push_requests_bytes, Ordering::Relaxed);
+        self.rate_max.store(limits.max_ingestion_rate.to_bits(), Ordering::Relaxed);
     }
 
     /// Lets no request in any more.
@@ -63,10 +73,12 @@ impl Gate {
         let requests = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         self.metrics.inflight_requests.inc();
         let admission = Admission { gate: self, bytes: 0 };
-        if self.requests_max > 0 && requests > self.requests_max {
+        let requests_max = self.requests_max.load(Ordering::Relaxed);
+        if requests_max > 0 && requests > requests_max {
             return Err(self.refuse(InstanceLimit::InflightRequests));
         }
-        if self.rate_max > 0.0 && self.rate.lock().per_second(self.clock.monotonic()) >= self.rate_max {
+        let rate_max = f64::from_bits(self.rate_max.load(Ordering::Relaxed));
+        if rate_max > 0.0 && self.rate.lock().per_second(self.clock.monotonic()) >= rate_max {
             return Err(self.refuse(InstanceLimit::IngestionRate));
         }
         Ok(admission)
@@ -92,7 +104,8 @@ impl Admission<'_> {
         self.bytes += bytes;
         let all = gate.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         gate.metrics.inflight_bytes.inc_by(i64::try_from(bytes).unwrap_or(i64::MAX));
-        if gate.bytes_max > 0 && all > gate.bytes_max {
+        let bytes_max = gate.bytes_max.load(Ordering::Relaxed);
+        if bytes_max > 0 && all > bytes_max {
             return Err(gate.refuse(InstanceLimit::InflightBytes));
         }
         Ok(())

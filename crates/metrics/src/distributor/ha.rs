@@ -9,6 +9,9 @@
 /// Where elections are kept.
 pub mod store;
 
+/// The elections as metrics.
+pub mod elected;
+
 use std::sync::Arc;
 use std::time::Duration;
 

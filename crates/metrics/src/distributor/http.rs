@@ -30,6 +30,8 @@ pub struct HttpSettings {
     pub write_bytes_max: usize,
     /// Largest OTLP request, on the wire and decompressed.
     pub otlp_bytes_max: usize,
+    /// Whether OTLP is also taken on `/v1/metrics`, where OpenTelemetry's clients send it unless they are told a path.
+    pub otlp_short_path: bool,
     /// When refused clients are told to come back.
     pub retry_after: RetryAfter,
     /// A request may ask, with a header, that names of labels are not checked.
@@ -62,10 +64,11 @@ pub fn routes(
     random: SharedRandom,
     settings: HttpSettings,
 ) -> Router {
-    Router::new()
-        .route("/api/v1/push", post(push))
-        .route("/otlp/v1/metrics", post(push_otlp))
-        .with_state(Arc::new(Shared { distributor, bodies, random, settings }))
+    let mut router = Router::new().route("/api/v1/push", post(push)).route("/otlp/v1/metrics", post(push_otlp));
+    if settings.otlp_short_path {
+        router = router.route("/v1/metrics", post(push_otlp));
+    }
+    router.with_state(Arc::new(Shared { distributor, bodies, random, settings }))
 }
 
 async fn push(State(shared): State<Arc<Shared>>, Tenant(tenant): Tenant, headers: HeaderMap, body: Body) -> Response {
@@ -261,7 +264,7 @@ fn otlp_encoding(headers: &HeaderMap) -> Result<Encoding, Error> {
     })
 }
 
-fn otlp_body_error(error: BodyError) -> Error {
+pub(super) fn otlp_body_error(error: BodyError) -> Error {
     match error {
         BodyError::TooLarge { size_bytes, limit_bytes, .. } => {
             let size = size_bytes.map_or_else(String::new, |size| format!(" of {size} bytes"));

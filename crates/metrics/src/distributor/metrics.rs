@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
+use norn_config::metrics::DistributorInstanceLimits;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -172,10 +173,19 @@ impl DistributorMetrics {
     /// Shows the settings that dashboards compare with.
     pub(super) fn show_settings(&self, settings: &super::DistributorSettings) {
         self.replication_factor.set(i64::try_from(settings.replication_factor).unwrap_or(i64::MAX));
+        self.show_limits(&DistributorInstanceLimits {
+            max_ingestion_rate: settings.ingestion_rate_max,
+            max_inflight_push_requests: settings.inflight_requests_max,
+            max_inflight_push_requests_bytes: settings.inflight_bytes_max,
+        });
+    }
+
+    /// Shows what this process takes over all tenants, now.
+    pub(super) fn show_limits(&self, limits: &DistributorInstanceLimits) {
         let limits = [
-            (LimitName::max_inflight_push_requests, settings.inflight_requests_max as f64),
-            (LimitName::max_inflight_push_requests_bytes, settings.inflight_bytes_max as f64),
-            (LimitName::max_ingestion_rate, settings.ingestion_rate_max),
+            (LimitName::max_inflight_push_requests, limits.max_inflight_push_requests as f64),
+            (LimitName::max_inflight_push_requests_bytes, limits.max_inflight_push_requests_bytes as f64),
+            (LimitName::max_ingestion_rate, limits.max_ingestion_rate),
         ];
         for (limit, value) in limits {
             self.instance_limits.get_or_create(&Limit { limit }).set(value);

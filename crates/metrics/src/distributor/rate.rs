@@ -56,7 +56,7 @@ impl TokenBucket {
 
 /// An exponentially weighted moving average of a rate, over intervals of equal length.
 #[derive(Debug, Clone)]
-pub(super) struct MovingRate {
+pub(crate) struct MovingRate {
     weight: f64,
     interval: Duration,
     interval_start: Duration,
@@ -67,18 +67,18 @@ pub(super) struct MovingRate {
 
 impl MovingRate {
     /// Counts in intervals; each new one has `weight`, in `0.0..=1.0`, against all before it.
-    pub(super) fn new(weight: f64, interval: Duration, now: Duration) -> Self {
+    pub(crate) fn new(weight: f64, interval: Duration, now: Duration) -> Self {
         Self { weight, interval, interval_start: now, counted: 0, per_second: None }
     }
 
     /// Counts events.
-    pub(super) fn add(&mut self, count: u64, now: Duration) {
+    pub(crate) fn add(&mut self, count: u64, now: Duration) {
         self.end_intervals(now);
         self.counted += count;
     }
 
     /// Events per second, up to the last interval that ended.
-    pub(super) fn per_second(&mut self, now: Duration) -> f64 {
+    pub(crate) fn per_second(&mut self, now: Duration) -> f64 {
         self.end_intervals(now);
         self.per_second.unwrap_or(0.0)
     }

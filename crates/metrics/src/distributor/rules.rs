@@ -215,3 +215,6 @@ impl<L: Fn(&TenantId) -> Arc<Limits> + Send + Sync> TenantRules for ReloadedRule
         rules
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use norn_rpc::remote_write::encode;
 use norn_rpc::wire;
 
 use super::ha::store::MemoryHaStore;
+use super::rules::HaRules;
 use super::*;
 
 const NOW_MS: i64 = 1_793_494_800_000;
@@ -251,6 +252,25 @@ async fn the_process_refuses_what_is_above_its_rate() {
     setup.clock.advance(Duration::from_secs(1));
     let error = setup.distributor.admit(&TenantId::anonymous()).unwrap_err();
     assert_eq!(error.id(), Some("err-mimir-distributor-max-ingestion-rate"));
+}
+
+#[tokio::test]
+async fn limits_of_the_process_may_be_replaced() {
+    let setup = Setup::new(|_| {});
+    let tenant = TenantId::anonymous();
+    let held = setup.distributor.admit(&tenant).unwrap();
+    let limits = DistributorInstanceLimits {
+        max_ingestion_rate: 0.0,
+        max_inflight_push_requests: 1,
+        max_inflight_push_requests_bytes: 0,
+    };
+    setup.distributor.set_instance_limits(&limits);
+    let error = setup.distributor.admit(&tenant).unwrap_err();
+    assert_eq!(error.id(), Some("err-mimir-distributor-max-inflight-push-requests"));
+    let shown = "cortex_distributor_instance_limits{limit=\"max_inflight_push_requests\"}";
+    assert_eq!(setup.metric(shown).as_deref(), Some("1.0"));
+    drop(held);
+    assert!(setup.distributor.admit(&tenant).is_ok());
 }
 
 #[tokio::test]

@@ -1,4 +1,7 @@
 //! Evaluates queries: waits for a turn, then computes on the pool within the memory that the query may take.
+//!
+//! A query may be computed by several cores, each over a share of the series, where its operations allow that. It has
+//! one turn, one budget and one deadline all the same.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +11,9 @@ use norn_base::Result;
 use norn_base::clock::SharedClock;
 use norn_base::memory::MemoryBudget;
 use norn_base::pool::ComputePool;
+use norn_model::select::SeriesStore;
 use norn_promql::evaluate::{QueryContext, evaluate};
+use norn_promql::partial::{Fragment, evaluate_fragment, merge};
 use norn_promql::plan::Query;
 use norn_promql::value::QueryResult;
 use norn_query::queue::TenantQueues;
@@ -22,6 +27,19 @@ pub struct Allowance {
     pub scope: ReadScope,
     /// How much memory it may take, in bytes; `u64::MAX` is no limit of its own.
     pub memory_bytes: u64,
+    /// By how many cores it may be computed; below 2 by one.
+    pub shards: u32,
+}
+
+/// The result of an evaluation and how it came about.
+#[derive(Debug)]
+pub struct Evaluated {
+    /// The result.
+    pub result: QueryResult,
+    /// How long it waited for its turn.
+    pub queued: Duration,
+    /// By how many cores it was computed; 0 where it was not divided.
+    pub shards: usize,
 }
 
 /// Evaluates queries over what a querier finds.
@@ -53,8 +71,10 @@ impl Evaluator {
     }
 
     /// Evaluates a query. Dropping the future stops the computation.
-    pub async fn evaluate(&self, query: Query, allowance: &Allowance) -> Result<QueryResult> {
+    pub async fn evaluate(&self, query: Query, allowance: &Allowance) -> Result<Evaluated> {
+        let arrived = self.clock.monotonic();
         let _turn = self.queues.turn(&allowance.scope.tenants.joined()).await?;
+        let queued = self.clock.monotonic().saturating_sub(arrived);
         let canceled = CancelOnDrop::default();
         let store = self.querier.store_for(allowance.scope.clone());
         let context = QueryContext {
@@ -63,7 +83,38 @@ impl Evaluator {
             clock: self.clock.clone(),
             deadline: Some(self.clock.monotonic() + self.timeout),
         };
-        self.pool.run(async move { evaluate(&query, store, context).await }).await?
+        let cores = u32::try_from(self.pool.state().threads).unwrap_or(u32::MAX);
+        match query.fragments(allowance.shards.min(cores)) {
+            Some(fragments) => {
+                let shards = fragments.len();
+                let result = self.evaluate_shards(query, fragments, store, context).await?;
+                Ok(Evaluated { result, queued, shards })
+            }
+            None => {
+                let result = self.pool.run(async move { evaluate(&query, store, context).await }).await??;
+                Ok(Evaluated { result, queued, shards: 0 })
+            }
+        }
+    }
+
+    async fn evaluate_shards(
+        &self,
+        query: Query,
+        fragments: Vec<Fragment>,
+        store: Arc<dyn SeriesStore>,
+        context: QueryContext,
+    ) -> Result<QueryResult> {
+        let compute = |fragment| {
+            let (store, context) = (store.clone(), context.clone());
+            self.pool.run(async move { evaluate_fragment(fragment, store, context).await })
+        };
+        // All are on their way before the first is waited for; those that are left when one fails are dropped.
+        let computations: Vec<_> = fragments.into_iter().map(compute).collect();
+        let mut partials = Vec::with_capacity(computations.len());
+        for computation in computations {
+            partials.push(computation.await??);
+        }
+        self.pool.run(async move { merge(&query, partials, context).await }).await?
     }
 }
 

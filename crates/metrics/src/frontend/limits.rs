@@ -7,12 +7,18 @@ use std::time::Duration;
 
 use norn_base::{Error, Result};
 use norn_config::limits::{BlockedQuery, Limits};
+use norn_model::Matcher;
 use norn_promql::plan::QueryTime;
 use norn_promql::tree::Expr;
+use norn_promql::walk;
 use norn_query::cache::Freshness;
 use norn_query::split::StepRange;
 
 use crate::querier::limited::FetchLimits;
+
+/// What a query has to read of each series to be divided, in milliseconds: at the usual intervals between samples, enough
+/// for decoding them to outweigh finding the series.
+const SHARDED_READ_MS_MIN: i64 = 30 * 60 * 1000;
 
 /// Limits of a read. Times are milliseconds; 0 is no limit.
 #[derive(Debug, Clone)]
@@ -53,6 +59,24 @@ pub struct ReadLimits {
     pub freshness: Freshness,
     /// Whether results are kept of queries whose times are no multiples of the step.
     pub cache_unaligned: bool,
+    /// Parts of series that a query is divided into; below 2 it is not.
+    pub shards: u32,
+    /// Most such parts of one query, those of all its parts in time together.
+    pub sharded_queries_max: usize,
+    /// Queries with a longer regular expression are not divided, in bytes.
+    pub sharded_regexp_bytes_max: usize,
+    /// Whether start and end of range queries are rounded down to multiples of the step.
+    pub aligns_with_step: bool,
+    /// Whether subqueries of one step are widened, as Prometheus 2 read them.
+    pub widens_ranges: bool,
+    /// How long the range of a part of a split query may be.
+    pub max_partial_query_length_ms: i64,
+    /// How long errors are kept that a query will have again.
+    pub error_lifetime: Duration,
+    /// Most bytes of names and values in an answer about the cardinality of label names.
+    pub label_names_and_values_bytes_max: u64,
+    /// Whether conditions that hold for every series are left out of queries for labels.
+    pub optimizes_label_queries: bool,
     /// Queries that are refused.
     pub blocked_queries: Vec<BlockedQuery>,
     experimental_functions: Vec<Arc<Limits>>,
@@ -104,6 +128,15 @@ impl ReadLimits {
                 late_lifetime_ms: smallest_ms(|limits| limits.results_cache_ttl_for_out_of_order_time_window),
             },
             cache_unaligned: every(|limits| limits.cache_unaligned_requests),
+            shards: all.iter().map(|limits| limits.query_sharding_total_shards).min().unwrap_or(0),
+            sharded_queries_max: smallest_size(|limits| limits.query_sharding_max_sharded_queries),
+            sharded_regexp_bytes_max: smallest_size(|limits| limits.query_sharding_max_regexp_size_bytes),
+            aligns_with_step: all.iter().any(|limits| limits.align_queries_with_step),
+            widens_ranges: every(|limits| limits.prom2_range_compat),
+            max_partial_query_length_ms: smallest_ms(|limits| limits.max_partial_query_length),
+            error_lifetime: all.iter().map(|limits| limits.results_cache_ttl_for_errors).min().unwrap_or_default(),
+            label_names_and_values_bytes_max: smallest(|limits| limits.label_names_and_values_results_max_size_bytes),
+            optimizes_label_queries: every(|limits| limits.labels_query_optimizer_enabled),
             blocked_queries: all.iter().flat_map(|limits| limits.blocked_queries.clone()).collect(),
             experimental_functions: all,
         }
@@ -134,6 +167,30 @@ impl ReadLimits {
         Ok(())
     }
 
+    /// Refuses a part of a query whose range is too long.
+    pub fn check_part(&self, range: StepRange) -> Result<()> {
+        let length_ms = range.end_ms.saturating_sub(range.start_ms);
+        if self.max_partial_query_length_ms == 0 || length_ms <= self.max_partial_query_length_ms {
+            return Ok(());
+        }
+        let [length, limit] = [length_ms, self.max_partial_query_length_ms]
+            .map(|length_ms| norn_gotext::duration::format_go(length_ms.saturating_mul(1_000_000)));
+        let message = format!("the query time range exceeds the limit (query length: {length}, limit: {limit})");
+        let id = "err-mimir-max-query-length";
+        Err(tenant_limit(&message, id, "querier.max-partial-query-length").with_http_status(422))
+    }
+
+    /// The times that a query is answered for: rounded down to multiples of the step, where the tenants want that.
+    pub fn aligned(&self, time: QueryTime) -> QueryTime {
+        match time {
+            QueryTime::Range { start_ms, end_ms, step_ms } if self.aligns_with_step => {
+                let down = |time_ms: i64| time_ms - time_ms.rem_euclid(step_ms);
+                QueryTime::Range { start_ms: down(start_ms), end_ms: down(end_ms), step_ms }
+            }
+            time => time,
+        }
+    }
+
     /// Cuts off what is older than a query may look back; `None` where nothing is left.
     pub fn within_lookback(&self, time: QueryTime, now_ms: i64) -> Option<QueryTime> {
         if self.max_query_lookback_ms == 0 {
@@ -154,10 +211,37 @@ impl ReadLimits {
         })
     }
 
-    /// Whether results of a query may be kept.
-    pub fn is_cacheable(&self, expr: &Expr, range: StepRange) -> bool {
+    /// Whether results of a query may be kept: its steps can be met again, they are old enough, and none of them looks
+    /// at what may still change.
+    pub fn is_cacheable(&self, expr: &Expr, range: StepRange, now_ms: i64) -> bool {
         let aligned = range.start_ms % range.step_ms == 0 && range.end_ms % range.step_ms == 0;
-        (aligned || self.cache_unaligned) && !norn_promql::walk::depends_on_range(expr)
+        let stable_until_ms = now_ms.saturating_sub(self.freshness.unstable_ms);
+        (aligned || self.cache_unaligned)
+            && range.start_ms <= stable_until_ms
+            && !walk::depends_on_range(expr)
+            && !walk::reads_after(expr, stable_until_ms.min(range.end_ms))
+    }
+
+    /// Into how many parts of series a query is divided that has `parts` in time; `wanted` is what the request says.
+    ///
+    /// A query that reads little of each series is not: finding its series is most of its work, and each part does
+    /// that again.
+    pub fn shards_of(&self, expr: &Expr, time: QueryTime, parts: usize, wanted: Option<u32>) -> u32 {
+        let read_ms = time.end_ms().saturating_sub(time.start_ms()).saturating_add(walk::longest_range_ms(expr));
+        let shards = match wanted {
+            Some(wanted) => wanted,
+            None if read_ms < SHARDED_READ_MS_MIN => return 0,
+            None => self.shards,
+        };
+        let too_long = |matcher: &Matcher| {
+            let (is_regexp, most) = (matcher.regex().is_some(), self.sharded_regexp_bytes_max);
+            is_regexp && most > 0 && matcher.value().len() > most
+        };
+        if walk::selectors(expr).iter().flatten().any(too_long) {
+            return 0;
+        }
+        let most = self.sharded_queries_max.checked_div(parts).unwrap_or(usize::MAX);
+        if self.sharded_queries_max == 0 { shards } else { shards.min(u32::try_from(most).unwrap_or(u32::MAX)) }
     }
 }
 
@@ -181,7 +265,7 @@ pub fn tenant_limit(message: &str, id: &'static str, flag: &str) -> Error {
 /// Refuses functions, aggregations and modifiers that one of the tenants may not use. The error is the reason alone.
 pub fn check_experimental(expr: &Expr, limits: &ReadLimits) -> Result<(), String> {
     let mut refused = None;
-    norn_promql::walk::visit(expr, |node| {
+    walk::visit(expr, |node| {
         if refused.is_some() {
             return;
         }

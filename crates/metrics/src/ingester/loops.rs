@@ -13,6 +13,7 @@ use norn_tsdb::database::{CutReason, Database, Tenant};
 use super::Ingester;
 use crate::blocks::markers::read_tenant_mark;
 use crate::blocks::upload::upload_block;
+use crate::concurrency::at_most;
 
 /// Who made a block, in its `meta.json`.
 const SOURCE: &str = "receive";
@@ -30,6 +31,11 @@ impl Ingester {
         self.every(tasks, "ingester-cut", settings.cut_interval, |ingester| Box::pin(ingester.cut_due()));
         self.every(tasks, "ingester-tidy", settings.cut_interval, |ingester| Box::pin(ingester.tidy_up()));
         self.every(tasks, "ingester-sync", SYNC_INTERVAL, |ingester| Box::pin(ingester.sync()));
+        if !settings.active_interval.is_zero() {
+            self.every(tasks, "ingester-active", settings.active_interval, |ingester| {
+                Box::pin(ingester.count_active())
+            });
+        }
         self.every(tasks, "ingester-gauges", GAUGES_INTERVAL, |ingester| Box::pin(ingester.update_gauges()));
         if !settings.ship_interval.is_zero() {
             self.every(tasks, "ingester-ship", settings.ship_interval, |ingester| Box::pin(ingester.ship_all()));
@@ -53,7 +59,7 @@ impl Ingester {
     }
 
     /// Runs something that blocks with the database.
-    async fn with_database<T: Send + 'static>(
+    pub(super) async fn with_database<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Arc<Database>) -> T + Send + 'static,
     ) -> Result<T> {
@@ -68,6 +74,11 @@ impl Ingester {
             // Heads that fell idle together are not cut together.
             idle_after => idle_after.mul_f64(1.0 + self.random.next_f64() / 4.0),
         };
+        if let Ok(database) = self.database() {
+            self.label_late_blocks(database);
+            self.cut_at_once(database, idle_after).await;
+        }
+        // What is left is dropping what earlier cuts kept for their readers, and a single head where only one is cut.
         let cut = self.with_database(move |database| {
             let blocks = database.compact_due(idle_after);
             let removed = database.truncate_log();
@@ -76,11 +87,42 @@ impl Ingester {
         match cut.await {
             Ok((blocks, removed)) => {
                 self.metrics.blocks_cut.inc_by(blocks as u64);
+                self.cut_early().await;
                 if let Err(error) = removed {
                     tracing::error!(%error, "segments of the log that nobody needs could not be removed");
                 }
             }
             Err(error) => tracing::error!(error = %error.chain(), "heads were not cut"),
+        }
+    }
+
+    /// Cuts several heads that are due at once, where the operator wants that.
+    async fn cut_at_once(&self, database: &Arc<Database>, idle_after: Duration) {
+        if self.settings.cut_concurrency < 2 {
+            return;
+        }
+        let now_ms = self.clock.now_ms();
+        let tenants = database.tenants().into_iter().filter_map(|id| database.tenant(&id));
+        let due = tenants.filter_map(|tenant| Some((tenant.due(now_ms, idle_after)?, tenant)));
+        let cut = |(reason, tenant): (CutReason, Arc<Tenant>)| async move {
+            let id = tenant.id().clone();
+            match self.with_database(move |database| database.compact(&tenant, reason)).await {
+                Ok(Ok(blocks)) => drop(self.metrics.blocks_cut.inc_by(blocks.len() as u64)),
+                Ok(Err(error)) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(tenant = %id, error, "failed to cut a head to blocks");
+                }
+                Err(error) => tracing::error!(tenant = %id, error = %error.chain(), "head was not cut"),
+            }
+        };
+        at_most(self.settings.cut_concurrency, due, cut).await;
+    }
+
+    /// Takes over which tenants have their blocks of late samples labelled.
+    fn label_late_blocks(&self, database: &Database) {
+        for id in database.tenants() {
+            let Some(tenant) = database.tenant(&id) else { continue };
+            tenant.set_labels_late_blocks(self.overrides.limits(&id).out_of_order_blocks_external_label_enabled);
         }
     }
 
@@ -99,13 +141,15 @@ impl Ingester {
     /// Ships what is not in the bucket yet, of all tenants. Failures are logged and tried again the next time.
     pub(super) async fn ship_all(&self) {
         let Ok(database) = self.database().cloned() else { return };
-        for id in database.tenants() {
-            let Some(tenant) = database.tenant(&id) else { continue };
+        let tenants = database.tenants().into_iter().filter_map(|id| database.tenant(&id));
+        let ship = |tenant: Arc<Tenant>| async move {
             if let Err(error) = self.ship(&tenant).await {
                 self.metrics.ship_failures.inc();
-                tracing::error!(tenant = %id, error = %error.chain(), "blocks were not shipped; tried again soon");
+                let tenant = tenant.id();
+                tracing::error!(%tenant, error = %error.chain(), "blocks were not shipped; tried again soon");
             }
-        }
+        };
+        at_most(self.settings.ship_concurrency, tenants, ship).await;
     }
 
     async fn ship(&self, tenant: &Arc<Tenant>) -> Result<()> {
@@ -120,7 +164,8 @@ impl Ingester {
         }
         for block in blocks {
             let meta = block.reader.meta();
-            upload_block(&*bucket, &block.directory, meta, SOURCE).await?;
+            let files_at_once = self.overrides.limits(tenant.id()).compactor_max_per_block_upload_concurrency;
+            upload_block(&*bucket, &block.directory, meta, SOURCE, files_at_once).await?;
             let noted = tenant.mark_shipped(meta.ulid, self.clock.now_ms());
             noted.map_err(|error| {
                 Error::unavailable("the list of shipped blocks cannot be written").with_source(error)
@@ -138,6 +183,7 @@ impl Ingester {
         let shipped_before_ms = now_ms.saturating_sub(milliseconds(self.settings.retention));
         let close_idle_after = self.settings.close_idle_after;
         let idle_since_ms = now_ms.saturating_sub(milliseconds(close_idle_after));
+        let close_unshipped = self.settings.ship_interval.is_zero() && self.settings.close_unshipped;
         let metadata_since_s = (now_ms - milliseconds(self.settings.metadata_retention)) / 1000;
         let tidied = self.with_database(move |database| -> std::io::Result<()> {
             for id in database.tenants() {
@@ -148,6 +194,9 @@ impl Ingester {
             if !close_idle_after.is_zero() {
                 for tenant in database.close_idle_tenants(idle_since_ms)? {
                     tracing::info!(%tenant, "closed a tenant that sent nothing for long");
+                }
+                if close_unshipped {
+                    close_idle_unshipped(database, idle_since_ms)?;
                 }
             }
             Ok(())
@@ -179,4 +228,16 @@ impl Ingester {
         }
         Ok(())
     }
+}
+
+/// Removes tenants that sent nothing for long although their blocks are nowhere else, as the operator wants it.
+fn close_idle_unshipped(database: &Database, idle_since_ms: i64) -> std::io::Result<()> {
+    for id in database.tenants() {
+        let Some(tenant) = database.tenant(&id) else { continue };
+        let is_idle = tenant.last_append_ms() < idle_since_ms && tenant.head().series_count() == 0;
+        if is_idle && database.delete_tenant(&id)? {
+            tracing::info!(tenant = %id, "removed a tenant that sent nothing for long; its blocks were not shipped");
+        }
+    }
+    Ok(())
 }

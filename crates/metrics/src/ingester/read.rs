@@ -36,7 +36,7 @@ impl Ingester {
     }
 
     /// Since when a series has to have had a sample to be active, in seconds since the Unix epoch.
-    fn active_since_s(&self) -> u32 {
+    pub(super) fn active_since_s(&self) -> u32 {
         let idle_s = i64::try_from(self.settings.active_idle_after.as_secs()).unwrap_or(i64::MAX);
         u32::try_from((self.clock.now_ms() / 1000).saturating_sub(idle_s)).unwrap_or(0)
     }

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use norn_base::Error;
 use norn_bucket::SharedBucket;
 use norn_model::select::TimeRange;
 use norn_tsdb::block::{BlockMeta, BlockReader, NamedSource};
 use parking_lot::Mutex;
 
 use super::StoreGatewaySettings;
+use super::turns::Turns;
 use crate::blocks::index::{BlockEntry, BucketIndex};
 
 /// The blocks of one tenant, as its index said last.
@@ -67,7 +69,12 @@ impl Catalog {
             index.block_deletion_marks.iter().map(|mark| (mark.block_id.as_str(), mark.deletion_time * 1000)).collect();
         let too_young =
             |entry: &BlockEntry| settings.ignore_within_ms > 0 && entry.min_time > now_ms - settings.ignore_within_ms;
-        let blocks = index.blocks.iter().filter(|entry| !too_young(entry)).map(|entry| {
+        let forgotten = |entry: &BlockEntry| {
+            let marked_ms = marks.get(entry.block_id.as_str());
+            marked_ms.is_some_and(|marked_ms| now_ms - marked_ms > settings.forget_marked_after_ms)
+        };
+        let kept = index.blocks.iter().filter(|entry| !too_young(entry) && !forgotten(entry));
+        let blocks = kept.map(|entry| {
             let open = self.blocks.get(&entry.block_id).map(|block| block.open.clone()).unwrap_or_default();
             let deletion_time_ms = marks.get(entry.block_id.as_str()).copied();
             let block = Block { entry: entry.clone(), deletion_time_ms, bucket: bucket.clone(), open };
@@ -79,6 +86,11 @@ impl Catalog {
     /// The same blocks, and why nothing newer is known.
     pub(super) fn failed(&self, problem: String) -> Self {
         Self { blocks: self.blocks.clone(), updated_ms: self.updated_ms, problem: Some(problem) }
+    }
+
+    /// All blocks, by their ids.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = &Arc<Block>> {
+        self.blocks.values()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -126,30 +138,47 @@ impl Catalog {
 }
 
 impl Block {
-    /// A reader of the block. The error is a sentence for the client.
-    pub(super) async fn open(&self, used: Duration, runtime: &tokio::runtime::Handle) -> Result<BlockReader, String> {
-        {
-            let mut open = self.open.lock();
-            open.used = used;
-            if let Some(reader) = &open.reader {
-                return Ok(reader.clone());
-            }
-            if let Some(damage) = &open.damage {
-                return Err(damage.clone());
-            }
+    /// A reader of the block. Opening it takes one of `turns`, where they are given.
+    pub(super) async fn open(
+        &self,
+        used: Duration,
+        runtime: &tokio::runtime::Handle,
+        turns: Option<&Turns>,
+    ) -> Result<BlockReader, NotOpened> {
+        if let Some(known) = self.known(used) {
+            return known;
+        }
+        let _turn = match turns {
+            Some(turns) => turns.take().await.map_err(NotOpened::Refused)?,
+            None => None,
+        };
+        // Someone else may have opened it meanwhile.
+        if let Some(known) = self.known(used) {
+            return known;
         }
         match self.read(runtime).await {
             Ok(reader) => {
                 self.open.lock().reader = Some(reader.clone());
                 Ok(reader)
             }
-            Err(problem) => Err(self.set_aside(problem)),
+            Err(problem) => Err(NotOpened::Missing(self.set_aside(problem))),
+        }
+    }
+
+    /// The reader of a block that is open, or why it was set aside.
+    fn known(&self, used: Duration) -> Option<Result<BlockReader, NotOpened>> {
+        let mut open = self.open.lock();
+        open.used = used;
+        match (&open.reader, &open.damage) {
+            (Some(reader), _) => Some(Ok(reader.clone())),
+            (None, Some(damage)) => Some(Err(NotOpened::Missing(damage.clone()))),
+            (None, None) => None,
         }
     }
 
     fn set_aside(&self, problem: OpenError) -> String {
         let id = &self.entry.block_id;
-        let chain = norn_base::Error::internal("block cannot be opened").with_source(problem.source).chain();
+        let chain = Error::internal("block cannot be opened").with_source(problem.source).chain();
         let warning = format!("block {id} is missing from this answer: {chain}");
         if problem.is_damage {
             tracing::error!(block = %id, bucket = ?self.bucket, "{chain}; the block is set aside until it is replaced");
@@ -163,13 +192,23 @@ impl Block {
     async fn read(&self, runtime: &tokio::runtime::Handle) -> Result<BlockReader, OpenError> {
         let id = self.entry.block_id.clone();
         if let Some(directory) = self.bucket.local_path(&id) {
-            return BlockReader::open(&directory).map_err(OpenError::damage);
+            let opened = runtime.spawn_blocking(move || BlockReader::open(&directory)).await;
+            return opened.map_err(OpenError::panicked)?.map_err(OpenError::damage);
         }
         let bucket = self.bucket.clone();
         // The bucket's client belongs to the asynchronous runtime, whoever polls the query.
         let read = runtime.spawn(async move { read_whole(bucket, &id).await });
-        read.await.map_err(|error| OpenError { is_damage: false, source: Box::new(error) })?
+        read.await.map_err(OpenError::panicked)?
     }
+}
+
+/// Why a query cannot read a block.
+#[derive(Debug)]
+pub(super) enum NotOpened {
+    /// The block is not readable: a sentence for the client, whose answer misses it.
+    Missing(String),
+    /// There was no turn to open it; the query fails.
+    Refused(Error),
 }
 
 struct OpenError {
@@ -181,6 +220,10 @@ struct OpenError {
 impl OpenError {
     fn damage(source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self { is_damage: true, source: Box::new(source) }
+    }
+
+    fn panicked(source: tokio::task::JoinError) -> Self {
+        Self { is_damage: false, source: Box::new(source) }
     }
 
     fn bucket(source: norn_bucket::BucketError) -> Self {

@@ -9,22 +9,23 @@ use axum::response::Response;
 use axum::routing::get;
 use norn_base::tasks::{Stop, Tasks};
 use norn_base::{Error, Result};
-use norn_config::metrics::{HttpTls, ServerConfig};
+use norn_config::metrics::{RetryAfterHeader, ServerConfig};
 use norn_config::show;
 use norn_metrics::api;
 use norn_metrics::api::status::{BuildInfo, Features};
-use norn_metrics::distributor::http::HttpSettings;
+use norn_metrics::distributor::grpc::{self, GrpcSettings};
+use norn_metrics::distributor::http::{self, HttpSettings};
+use norn_metrics::distributor::influx::{self, InfluxSettings};
 use norn_server::admin::{Admin, COMMON_LINKS, ConfigHook, Link};
 use norn_server::app::App;
 use norn_server::errors::RetryAfter;
 use norn_server::grpc::{base_services, follow_readiness};
-use norn_server::listener::{
-    ClientAuth, ConnectionMetrics, Listener, ListenerOptions, PemSource, Timeouts, TlsOptions, TlsVersion,
-};
+use norn_server::listener::{ConnectionMetrics, Listener, ListenerOptions};
 use norn_server::services::Running;
 use norn_server::telemetry::{ProcessCollector, RequestMetrics, RequestObserver};
 use norn_server::tenant::{Tenancy, Tenant};
 
+use super::listeners::{grpc_options, http_options, request_log};
 use super::{Shared, report_late};
 
 /// How often readiness is looked at for the gRPC health service.
@@ -44,18 +45,19 @@ pub(super) async fn start(shared: Arc<Shared>, shutdown: Stop) -> Result<Running
     let connections = ConnectionMetrics::register(&shared.registry);
     shared.registry.register_collector(Box::new(ProcessCollector));
     register_build_info(&shared);
-    let (grpc, health) = base_services(&[])?;
-    let router = routes(&shared, grpc)?;
+    let (services, health) = base_services(&[])?;
+    let router = routes(&shared, services)?;
 
     let tasks = Tasks::new();
     let mut listeners = Vec::new();
     for options in [http_options(config)?, grpc_options(config)?] {
-        listeners.push(Listener::bind(options, shared.clock.clone(), &connections).await.map_err(listen_error)?);
+        let listener = Listener::bind(options, shared.clock.clone(), &connections).await.map_err(listen_error)?;
+        listeners.push(listener.closing_connections_on(shutdown.clone()));
     }
-    for port in config.http_listen_extra_ports.iter().flatten().copied() {
-        let options = ListenerOptions { port, ..http_options(config)? };
+    for options in further_options(config)? {
+        let port = options.port;
         match Listener::bind(options, shared.clock.clone(), &connections).await {
-            Ok(listener) => listeners.push(listener),
+            Ok(listener) => listeners.push(listener.closing_connections_on(shutdown.clone())),
             Err(error) => tracing::warn!(port, %error, "a further port is not served"),
         }
     }
@@ -69,7 +71,6 @@ pub(super) async fn start(shared: Arc<Shared>, shutdown: Stop) -> Result<Running
     if let Some(view) = shared.services.get().cloned() {
         tasks.spawn_until_stopped("health", follow_readiness(view, health, HEALTH_INTERVAL));
     }
-    drop(shutdown);
     let deadline = config.graceful_shutdown_timeout + Duration::from_secs(1);
     Ok(Running::new(move || async move {
         serving.request();
@@ -82,37 +83,33 @@ fn listen_error(error: norn_server::listener::ListenError) -> Error {
     Error::unavailable(error.to_string()).with_source(error)
 }
 
-fn routes(shared: &Arc<Shared>, grpc: tonic::service::Routes) -> Result<Router> {
+/// The ports that people already use; only norn's own mode has them.
+fn further_options(config: &ServerConfig) -> Result<Vec<ListenerOptions>> {
+    let mut further = Vec::new();
+    for port in config.http_listen_extra_ports.iter().flatten().copied() {
+        further.push(ListenerOptions { port, ..http_options(config)? });
+    }
+    for port in config.grpc_listen_extra_ports.iter().flatten().copied() {
+        further.push(ListenerOptions { port, ..grpc_options(config)? });
+    }
+    Ok(further)
+}
+
+fn routes(shared: &Arc<Shared>, services: tonic::service::Routes) -> Result<Router> {
     let config = &shared.loaded.metrics;
     let tenancy =
         if config.multitenancy_enabled { Tenancy::by_header() } else { Tenancy::fixed(shared.no_auth_tenant()) };
-    let observer = RequestObserver::new(RequestMetrics::register(&shared.registry), shared.clock.clone());
-    let retry_after = &config.distributor.retry_after_header;
-    let push = norn_metrics::distributor::http::routes(
-        shared.distributor.clone(),
-        shared.bodies.clone(),
-        shared.random.clone(),
-        HttpSettings {
-            write_bytes_max: size(config.distributor.max_recv_msg_size),
-            otlp_bytes_max: size(config.distributor.max_otlp_request_size),
-            retry_after: RetryAfter {
-                enabled: retry_after.enabled,
-                base: retry_after.min_backoff,
-                max: retry_after.max_backoff,
-            },
-            skip_label_names_header: config.api.skip_label_name_validation_header_enabled,
-            skip_label_count_header: config.api.skip_label_count_validation_header_enabled,
-        },
-    );
+    let observer = RequestObserver::new(RequestMetrics::register(&shared.registry), shared.clock.clone())
+        .with_log(request_log(&config.server)?);
     let prefix = config.api.prometheus_http_prefix.trim_end_matches('/');
-    let api = Router::new().nest(prefix, api::tenant_routes(shared.frontend.clone()));
+    let api = api::tenant_routes(prefix, shared.frontend.clone());
     let pages = Router::new().route("/api/v1/user_limits", get(user_limits)).with_state(shared.clone());
     let open = Router::new()
         .route("/api/v1/status/buildinfo", get(build_info))
         .route(&format!("{prefix}/api/v1/status/buildinfo"), get(build_info))
         .with_state(shared.clone());
     let app = App::new(observer, &config.server.http_path_prefix)
-        .push(tenancy.protect(push))
+        .push(tenancy.protect(push_routes(shared)))
         .api(tenancy.protect(api))
         .api(tenancy.protect(pages))
         .api(tenancy.protect(shared.compactor.tenant_routes()))
@@ -122,8 +119,46 @@ fn routes(shared: &Arc<Shared>, grpc: tonic::service::Routes) -> Result<Router> 
         .admin(shared.compactor.admin_routes())
         .admin(norn_metrics::distributor::pages::routes(shared.distributor.clone(), shared.clock.clone()))
         .admin(admin(shared)?.router())
-        .grpc(grpc);
+        .grpc(services)
+        .grpc_router(tenancy.protect(otlp_service(shared)));
     Ok(app.finish())
+}
+
+/// The ways in: remote write and OTLP, and Influx' protocol where it is wanted.
+fn push_routes(shared: &Shared) -> Router {
+    let (config, api) = (&shared.loaded.metrics.distributor, &shared.loaded.metrics.api);
+    let retry_after = retry_after(&config.retry_after_header);
+    let (distributor, bodies) = (shared.distributor.clone(), shared.bodies.clone());
+    let settings = HttpSettings {
+        write_bytes_max: size(config.max_recv_msg_size),
+        otlp_bytes_max: size(config.max_otlp_request_size),
+        otlp_short_path: shared.loaded.metrics.server.http_listen_extra_ports.is_some(),
+        retry_after,
+        skip_label_names_header: api.skip_label_name_validation_header_enabled,
+        skip_label_count_header: api.skip_label_count_validation_header_enabled,
+    };
+    let routes = http::routes(distributor.clone(), bodies.clone(), shared.random.clone(), settings);
+    if !config.influx_endpoint_enabled {
+        return routes;
+    }
+    let settings = InfluxSettings { bytes_max: size(config.max_influx_request_size), retry_after };
+    let (clock, random) = (shared.clock.clone(), shared.random.clone());
+    routes.merge(influx::routes(distributor, bodies, clock, random, settings))
+}
+
+/// OTLP over gRPC.
+fn otlp_service(shared: &Shared) -> Router {
+    let config = &shared.loaded.metrics.distributor;
+    let settings = GrpcSettings {
+        otlp_bytes_max: size(config.max_otlp_request_size),
+        retry_after: retry_after(&config.retry_after_header),
+    };
+    grpc::routes(shared.distributor.clone(), shared.bodies.clone(), shared.random.clone(), settings)
+}
+
+fn retry_after(config: &RetryAfterHeader) -> RetryAfter {
+    let RetryAfterHeader { enabled, min_backoff, max_backoff } = *config;
+    RetryAfter { enabled, base: min_backoff, max: max_backoff }
 }
 
 fn size(bytes: u64) -> usize {
@@ -148,6 +183,7 @@ fn admin(shared: &Arc<Shared>) -> Result<Admin> {
         services,
         registry: shared.registry.clone(),
         clock: shared.clock.clone(),
+        instrumentation: shared.loaded.metrics.server.register_instrumentation,
         config,
         runtime_config,
         links: COMMON_LINKS.into_iter().chain(LINKS).collect(),
@@ -183,68 +219,4 @@ fn register_build_info(shared: &Shared) {
     for name in ["norn_build", "mimir_build", "cortex_build"] {
         shared.registry.register(name, "The version of this process.", Info::new(labels()));
     }
-}
-
-fn http_options(config: &ServerConfig) -> Result<ListenerOptions> {
-    let header = if config.http_server_read_header_timeout.is_zero() {
-        config.http_server_read_timeout
-    } else {
-        config.http_server_read_header_timeout
-    };
-    Ok(ListenerOptions {
-        address: config.http_listen_address.clone(),
-        connections_max: config.http_listen_conn_limit,
-        tls: tls_options(&config.http_tls_config, config)?,
-        timeouts: Timeouts {
-            header,
-            read: positive(config.http_server_read_timeout),
-            write: positive(config.http_server_write_timeout),
-            idle: positive(config.http_server_idle_timeout),
-        },
-        ..ListenerOptions::http(config.http_listen_port)
-    })
-}
-
-fn grpc_options(config: &ServerConfig) -> Result<ListenerOptions> {
-    Ok(ListenerOptions {
-        address: config.grpc_listen_address.clone(),
-        connections_max: config.grpc_listen_conn_limit,
-        tls: tls_options(&config.grpc_tls_config, config)?,
-        http2_streams_max: config.grpc_server_max_concurrent_streams,
-        http2_ping_interval: positive(config.grpc_server_keepalive_time),
-        http2_ping_timeout: config.grpc_server_keepalive_timeout,
-        ..ListenerOptions::grpc(config.grpc_listen_port)
-    })
-}
-
-fn positive(duration: Duration) -> Option<Duration> {
-    (!duration.is_zero()).then_some(duration)
-}
-
-/// TLS of a listener; none without a certificate.
-fn tls_options(tls: &HttpTls, config: &ServerConfig) -> Result<Option<TlsOptions>> {
-    let source = |text: &str, file: &str| match (text, file) {
-        ("", "") => None,
-        ("", file) => Some(PemSource::File(file.into())),
-        (text, _) => Some(PemSource::Text(text.to_owned())),
-    };
-    let (certificates, key) = match (source(&tls.cert, &tls.cert_file), source(tls.key.expose(), &tls.key_file)) {
-        (None, None) => return Ok(None),
-        (Some(certificates), Some(key)) => (certificates, key),
-        _ => return Err(Error::bad_request("TLS needs a certificate and its key: set cert_file and key_file")),
-    };
-    let client_authorities = source(&tls.client_ca, &tls.client_ca_file);
-    let invalid = |error: norn_server::listener::TlsError| Error::bad_request(error.to_string());
-    let version_min = match config.tls_min_version.as_str() {
-        "VersionTLS13" => TlsVersion::Tls13,
-        _ => TlsVersion::Tls12,
-    };
-    Ok(Some(TlsOptions {
-        certificates,
-        key,
-        client_auth: ClientAuth::parse(&tls.client_auth_type, client_authorities.is_some()).map_err(invalid)?,
-        client_authorities,
-        version_min,
-        cipher_suites: config.tls_cipher_suites.clone(),
-    }))
 }

@@ -81,3 +81,45 @@ fn the_configuration_is_printed_checked_and_converted() {
     assert_eq!(code, Some(0));
     assert!(out.contains("effect"), "{out}");
 }
+
+#[test]
+fn a_file_that_is_no_yaml_is_refused_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mimir.yaml");
+    let check = |text: &str, expected: &[&str]| {
+        std::fs::write(&file, text).unwrap();
+        let (code, _, err) = run(&["mimir", &format!("-config.file={}", file.display())]);
+        assert_eq!(code, Some(1), "{text}: {err}");
+        assert!(expected.iter().all(|part| err.contains(part)), "{text}: {err}");
+    };
+    check("server:\n  http_listen_port: [80\n", &["mimir.yaml"]);
+    check("server:\n  http_listen_port: many\n", &["mimir.yaml", "http_listen_port", "many"]);
+    check("limits:\n  ingestion_rate: {}\n", &["mimir.yaml", "ingestion_rate"]);
+    check("- a list\n", &["mimir.yaml"]);
+    let (code, _, err) = run(&["mimir", "-config.file=absent.yaml"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("absent.yaml"), "{err}");
+}
+
+#[test]
+fn a_flag_with_a_wrong_value_is_named() {
+    for (flag, expected) in [
+        ("-server.http-listen-port=many", "server.http-listen-port"),
+        ("-querier.timeout=soon", "querier.timeout"),
+        ("-auth.multitenancy-enabled=perhaps", "auth.multitenancy-enabled"),
+    ] {
+        let (code, _, err) = run(&["mimir", flag]);
+        assert!(matches!(code, Some(1 | 2)), "{flag}: {code:?}");
+        assert!(err.contains(expected), "{flag}: {err}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_ends_the_start_and_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let ports = [format!("-server.http-listen-port={port}"), "-server.grpc-listen-port=0".to_owned()];
+    let (code, _, err) = run(&["-server.http-listen-address=127.0.0.1", &ports[0], &ports[1]]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains(&port.to_string()), "{err}");
+}

@@ -3,11 +3,16 @@
 use norn_model::write::WriteBatch;
 use norn_model::{Labels, Sample};
 
+use crate::client::Headers;
 use crate::harness::Norn;
 
 const START_MS: i64 = 1_793_491_200_000;
 
-/// A remote write of `series` series with one sample each at `timestamp_ms`; a sample's value is its series' number.
+/// The tenant of tests that have one; without multi-tenancy it is ignored.
+pub(crate) const TENANT: &str = "tests";
+pub(crate) const HEADERS: Headers<'static> = &[("X-Scope-OrgID", TENANT)];
+
+/// A remote write of `series` series with one sample each at `timestamp_ms`.
 pub(crate) fn remote_write(series: std::ops::Range<usize>, timestamp_ms: i64, value: impl Fn(usize) -> f64) -> Vec<u8> {
     let mut batch = WriteBatch::default();
     for index in series {
@@ -15,20 +20,27 @@ pub(crate) fn remote_write(series: std::ops::Range<usize>, timestamp_ms: i64, va
         let labels = Labels::from_pairs([("__name__", "system_test_total"), ("number", &number), ("job", "test")]);
         batch.push_series(labels.as_ref(), 0).sample(Sample { timestamp_ms, value: value(index) });
     }
-    norn_rpc::snappy::encode(&norn_rpc::remote_write::encode::encode_v1(&batch))
+    norn_rpc::snappy::encode(&norn_rpc::remote_write::encode::encode(&batch))
 }
 
 pub(crate) fn push(norn: &Norn, body: &[u8]) {
-    let answer = norn.request("POST", "/api/v1/push", &[], body);
+    let answer = norn.request("POST", "/api/v1/push", HEADERS, body);
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
-/// The values of an instant query's vector, ascending.
-pub(crate) fn values(norn: &Norn, query: &str, time_ms: i64) -> Vec<f64> {
+/// The answer to an instant query.
+pub(crate) fn query(norn: &Norn, query: &str, time_ms: i64) -> serde_json::Value {
     let query: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
-    let answer = norn.get(&format!("/prometheus/api/v1/query?query={query}&time={}", time_ms / 1000));
+    let path = format!("/prometheus/api/v1/query?query={query}&time={}", time_ms / 1000);
+    let answer = norn.request("GET", &path, HEADERS, b"");
     assert_eq!(answer.status, 200, "{}", answer.text());
-    let result = answer.json()["data"]["result"].as_array().expect("a vector").clone();
+    answer.json()
+}
+
+/// The values of an instant query's vector, ascending.
+pub(crate) fn values(norn: &Norn, text: &str, time_ms: i64) -> Vec<f64> {
+    let answer = query(norn, text, time_ms);
+    let result = answer["data"]["result"].as_array().expect("a vector");
     let mut values: Vec<f64> =
         result.iter().map(|series| series["value"][1].as_str().unwrap().parse().unwrap()).collect();
     values.sort_by(f64::total_cmp);

@@ -4,8 +4,9 @@ use norn_base::Result;
 use norn_model::Labels;
 
 use super::column::{Column, Steps, has_bit};
-use super::range::{Cut, Frame, Samples, WindowSink, stream_windows};
+use super::range::stream_windows;
 use super::run::Run;
+use super::window::{Cut, Frame, Samples, WindowSink};
 use super::{Series, Sink, stream as stream_vector};
 use crate::plan::node::{RangeSource, Vector};
 

@@ -5,9 +5,9 @@ use norn_model::Labels;
 use norn_model::labels::push_pair;
 
 use super::column::{Column, Steps};
-use super::matching::labels_from;
 use super::run::{Held, Run};
 use super::scalar::{ScalarColumn, scalar};
+use super::signature::labels_from;
 use super::table::LabelsIndex;
 use super::{Series, Sink, stream as stream_vector};
 use crate::annotations::Annotation;
@@ -100,12 +100,12 @@ impl AnyGroups {
             AggregateOp::Stddev => Self::Stddev(Groups::new(run, steps)),
             AggregateOp::Stdvar => Self::Stdvar(Groups::new(run, steps)),
             AggregateOp::Quantile => Self::Quantile(Groups::new(run, steps)),
-            AggregateOp::Group
-            | AggregateOp::TopK
+            AggregateOp::Group => Self::Group(Groups::new(run, steps)),
+            AggregateOp::TopK
             | AggregateOp::BottomK
             | AggregateOp::LimitK
             | AggregateOp::LimitRatio
-            | AggregateOp::CountValues => Self::Group(Groups::new(run, steps)),
+            | AggregateOp::CountValues => unreachable!("the planner makes nodes of their own of these"),
         }
     }
 

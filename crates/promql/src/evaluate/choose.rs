@@ -14,9 +14,9 @@ use norn_model::Labels;
 
 use super::aggregate::Grouper;
 use super::column::{Column, Steps, for_each_bit, has_bit};
-use super::matching::labels_from;
 use super::run::{Held, Run};
 use super::scalar::{ScalarColumn, scalar};
+use super::signature::labels_from;
 use super::sort::compare_values;
 use super::table::{LabelsIndex, Table};
 use super::{Series, Sink, stream as stream_vector};
@@ -239,9 +239,9 @@ impl BestSink<'_> {
         let mut index = 0;
         loop {
             let children = 2 * index + 1..(2 * index + 3).min(entries.len());
-            let Some(worst) = children.reduce(|left, right| {
-                if self.is_worse(entries[right], entries[left]) { right } else { left }
-            }) else {
+            let Some(worst) =
+                children.reduce(|left, right| if self.is_worse(entries[right], entries[left]) { right } else { left })
+            else {
                 return;
             };
             if !self.is_worse(entries[worst], entries[index]) {

@@ -7,7 +7,7 @@ use norn_model::FloatHistogram;
 use crate::kernels::PointRef;
 
 /// The times at which an expression is evaluated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Steps {
     /// Milliseconds since the Unix epoch.
     pub(crate) start_ms: i64,
@@ -33,7 +33,7 @@ impl Steps {
     /// The time of a step.
     #[inline]
     pub(crate) fn time_ms(self, step: usize) -> i64 {
-        self.start_ms + self.step_ms * step as i64
+        self.start_ms.saturating_add(self.step_ms.saturating_mul(step as i64))
     }
 
     /// How many words a bitmap over the steps has.

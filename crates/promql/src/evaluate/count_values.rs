@@ -11,8 +11,8 @@ use norn_model::{FloatHistogram, Labels};
 
 use super::aggregate::Grouper;
 use super::column::{Column, Steps};
-use super::matching::labels_from;
 use super::run::{Held, Run};
+use super::signature::labels_from;
 use super::table::LabelsIndex;
 use super::{Series, Sink, stream as stream_vector};
 use crate::plan::node::{CountValues, GroupLabels};

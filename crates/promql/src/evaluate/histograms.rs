@@ -8,7 +8,7 @@ use norn_gotext::number::{FloatFormat, format_float, parse_float};
 use norn_model::Labels;
 use norn_model::labels::LabelsBuilder;
 
-use super::column::{Column, Steps, StepHistogram, has_bit};
+use super::column::{Column, StepHistogram, Steps, has_bit};
 use super::names::pass;
 use super::run::Run;
 use super::scalar::{ScalarColumn, scalar};

@@ -54,8 +54,7 @@ fn info_selector(info: &Info, base: &Table) -> Result<Option<Selector>> {
     let mut identified = false;
     for name in IDENTIFYING {
         let rows = base.rows().filter(|row| !info.is_info(row.labels));
-        let mut values: Vec<String> =
-            rows.filter_map(|row| row.labels.get(name)).map(escape_pattern).collect();
+        let mut values: Vec<String> = rows.filter_map(|row| row.labels.get(name)).map(escape_pattern).collect();
         values.sort_unstable();
         values.dedup();
         if values.is_empty() {

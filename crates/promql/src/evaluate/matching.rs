@@ -6,16 +6,20 @@
 //!
 //! Source: Prometheus `promql/engine.go`, `VectorBinop` and `resultMetric`.
 
+mod one_side;
+
 use std::sync::Arc;
 
 use norn_base::{Error, ErrorKind, Result};
-use norn_model::labels::{LabelsBuilder, METRIC_NAME, push_pair};
+use norn_model::labels::LabelsBuilder;
 use norn_model::{FloatHistogram, Labels};
 
-use super::column::{Column, Steps, StepHistogram, for_each_bit, has_bit};
+use self::one_side::{OneSide, Operand};
+use super::column::{Column, StepHistogram, Steps, for_each_bit};
 use super::operate::{arithmetic, compares, is_float_operation};
-use super::run::Run;
-use super::table::{LabelsIndex, RowView, Table, same_labelset};
+use super::run::{Held, Run};
+use super::signature::Signature;
+use super::table::{LabelsIndex, same_labelset};
 use super::{Series, Sink, stream as stream_vector};
 use crate::kernels::binary::{self, Outcome};
 use crate::kernels::{PointRef, PointValue};
@@ -24,61 +28,12 @@ use crate::plan::needs::METADATA_LABELS;
 use crate::plan::node::Match;
 use crate::tree::{Cardinality, VectorMatching};
 
-/// Which labels make two series meet.
-#[derive(Debug, Clone)]
-pub(crate) struct Signature {
-    on: bool,
-    /// Sorted.
-    names: Vec<String>,
-    scratch: Vec<u8>,
-}
-
-impl Signature {
-    pub(crate) fn new(matching: &VectorMatching) -> Self {
-        let mut names = matching.labels.clone();
-        if !matching.on {
-            names.push(METRIC_NAME.to_owned());
-        }
-        names.sort_unstable();
-        names.dedup();
-        Self { on: matching.on, names, scratch: Vec::new() }
-    }
-
-    /// The labels of a series that count, in the canonical encoding.
-    pub(crate) fn of(&mut self, labels: &Labels) -> &[u8] {
-        self.scratch.clear();
-        for (name, value) in labels.iter() {
-            let is_named = self.names.binary_search_by(|candidate| candidate.as_str().cmp(name)).is_ok();
-            if is_named == self.on {
-                push_pair(&mut self.scratch, name, value);
-            }
-        }
-        &self.scratch
-    }
-
-    fn labels_of(&mut self, labels: &Labels) -> Labels {
-        labels_from(self.of(labels))
-    }
-}
-
-pub(crate) fn labels_from(encoded: &[u8]) -> Labels {
-    Labels::from_encoded(encoded).expect("pairs of a label set, in its order, are a label set")
-}
-
 pub(super) async fn stream(run: &mut Run<'_>, matched: &Match, steps: Steps, sink: &mut dyn Sink) -> Result<()> {
     let is_one_left = matched.matching.cardinality == Cardinality::OneToMany;
-    let (one, many) =
-        if is_one_left { (&matched.left, &matched.right) } else { (&matched.right, &matched.left) };
-    let mut one_side = OneSide {
-        table: Table::new(run, steps),
-        signature: Signature::new(&matched.matching),
-        signatures: LabelsIndex::default(),
-        rows: Vec::new(),
-        present: Vec::new(),
-        conflicts: Vec::new(),
-    };
+    let (one, many) = if is_one_left { (&matched.left, &matched.right) } else { (&matched.right, &matched.left) };
+    let mut one_side = OneSide::new(run, &matched.matching, steps);
     stream_vector(run, one, steps, &mut one_side).await?;
-    let mut many_side = ManySide::new(matched, one_side, steps, sink);
+    let mut many_side = ManySide::new(run, matched, one_side, steps, sink);
     many_side.check_conflict_with_fill()?;
     stream_vector(run, many, steps, &mut many_side).await?;
     many_side.finish(run)
@@ -93,69 +48,6 @@ fn fill_of_one(matching: &VectorMatching) -> Option<f64> {
 /// What a missing series of the *many* side counts as.
 fn fill_of_many(matching: &VectorMatching) -> Option<f64> {
     matching.fill_left
-}
-
-/// All series of the *one* side by their signatures.
-struct OneSide {
-    table: Table,
-    signature: Signature,
-    signatures: LabelsIndex,
-    /// For each signature its rows, of which at most one has a point at each step.
-    rows: Vec<Vec<usize>>,
-    /// For each signature the steps at which any of its rows has a point.
-    present: Vec<Vec<u64>>,
-    /// Pairs of rows of one signature that share steps, and those steps; no step is in two of them.
-    conflicts: Vec<(usize, usize, Vec<u64>)>,
-}
-
-impl Sink for OneSide {
-    fn series(&mut self, run: &mut Run<'_>, series: Series<'_>) -> Result<()> {
-        let encoded = self.signature.of(series.labels);
-        let (slot, is_new) = self.signatures.insert(encoded, || labels_from(encoded));
-        if is_new {
-            self.rows.push(Vec::new());
-            self.present.push(vec![0; series.column.present.len()]);
-        }
-        let row = self.table.push(run, series.labels.clone(), series.drop_name, series.column)?;
-        if !is_new {
-            self.note_conflicts(slot, row, series.column);
-        }
-        series.column.mark(&mut self.present[slot]);
-        self.rows[slot].push(row);
-        run.work(series.column.values.len())
-    }
-}
-
-impl OneSide {
-    /// Remembers with which rows of its signature a new one shares steps. Rows are only compared one by one where there
-    /// is something to find: at most once for each step of the query.
-    fn note_conflicts(&mut self, slot: usize, row: usize, column: &Column) {
-        let mut shared = vec![0; column.present.len()];
-        column.mark(&mut shared);
-        shared.iter_mut().zip(&self.present[slot]).for_each(|(shared, present)| *shared &= present);
-        for (.., known) in &self.conflicts {
-            shared.iter_mut().zip(known).for_each(|(shared, known)| *shared &= !known);
-        }
-        for other in &self.rows[slot] {
-            if shared.iter().all(|word| *word == 0) {
-                return;
-            }
-            let mut with_other = shared_steps(self.table.row(*other), column);
-            with_other.iter_mut().zip(&shared).for_each(|(steps, shared)| *steps &= shared);
-            if with_other.iter().any(|word| *word != 0) {
-                shared.iter_mut().zip(&with_other).for_each(|(shared, found)| *shared &= !found);
-                self.conflicts.push((*other, row, with_other));
-            }
-        }
-    }
-}
-
-fn shared_steps(row: RowView<'_>, column: &Column) -> Vec<u64> {
-    let mut left = vec![0; row.present.len()];
-    super::column::mark(&mut left, row.present, row.histograms);
-    let mut right = vec![0; row.present.len()];
-    column.mark(&mut right);
-    left.iter().zip(&right).map(|(left, right)| left & right).collect()
 }
 
 /// Streams the *many* side past the kept one.
@@ -176,11 +68,12 @@ struct ManySide<'a> {
     /// Memory for the steps at which two series met.
     met_now: Vec<u64>,
     names_drop: bool,
+    held: Held,
     sink: &'a mut dyn Sink,
 }
 
 impl<'a> ManySide<'a> {
-    fn new(matched: &'a Match, one: OneSide, steps: Steps, sink: &'a mut dyn Sink) -> Self {
+    fn new(run: &Run<'_>, matched: &'a Match, one: OneSide, steps: Steps, sink: &'a mut dyn Sink) -> Self {
         let one_to_one = matched.matching.cardinality == Cardinality::OneToOne;
         let keeps_met = one_to_one || fill_of_many(&matched.matching).is_some();
         let met = if keeps_met { vec![Vec::new(); one.rows.len()] } else { Vec::new() };
@@ -197,6 +90,7 @@ impl<'a> ManySide<'a> {
             output: Column::default(),
             met_now: Vec::new(),
             names_drop: drops_name(matched.op) || (matched.returns_bool && !matched.delayed_name_removal),
+            held: run.held(),
             sink,
         }
     }
@@ -263,10 +157,10 @@ impl<'a> ManySide<'a> {
             return Ok(());
         }
         if let Some(slot) = slot.filter(|_| self.keeps_met) {
-            self.mark_met(slot, met)?;
+            self.mark_met(run, slot, met)?;
         }
         let labels = self.result_labels(many, one);
-        self.check_result(slot, many, &labels, met)?;
+        self.check_result(run, slot, many, &labels, met)?;
         if output.is_empty() {
             return Ok(());
         }
@@ -276,13 +170,17 @@ impl<'a> ManySide<'a> {
         self.sink.series(run, Series { labels: &labels, metric_name, drop_name, column: output })
     }
 
-    fn mark_met(&mut self, slot: usize, met: &[u64]) -> Result<()> {
+    fn mark_met(&mut self, run: &Run<'_>, slot: usize, met: &[u64]) -> Result<()> {
         let known = &mut self.met[slot];
-        known.resize(met.len(), 0);
+        if known.is_empty() {
+            run.hold(&mut self.held, 0, 8 * met.len() as u64)?;
+            known.resize(met.len(), 0);
+        }
         let again = known.iter().zip(met).any(|(known, met)| known & met != 0);
         if again && self.matched.matching.cardinality == Cardinality::OneToOne {
             return Err(unprocessable(
-                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)".to_owned(),
+                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
+                    .to_owned(),
             ));
         }
         known.iter_mut().zip(met).for_each(|(known, met)| *known |= met);
@@ -290,7 +188,14 @@ impl<'a> ManySide<'a> {
     }
 
     /// Fails where a result has the labels of another one at the same step.
-    fn check_result(&mut self, slot: Option<usize>, many: &Labels, labels: &Labels, met: &[u64]) -> Result<()> {
+    fn check_result(
+        &mut self,
+        run: &Run<'_>,
+        slot: Option<usize>,
+        many: &Labels,
+        labels: &Labels,
+        met: &[u64],
+    ) -> Result<()> {
         // One-to-one results are as distinct as the signatures; so are others as long as they keep all labels.
         let is_distinct = self.matched.matching.cardinality == Cardinality::OneToOne
             || (self.matched.matching.include.is_empty() && self.matched.many_has_one_name);
@@ -303,6 +208,8 @@ impl<'a> ManySide<'a> {
         };
         let (index, is_new) = self.results.insert(labels.encoded(), || labels.clone());
         if is_new {
+            let bytes = labels.encoded().len() + signature.len() + 8 * met.len() + 72;
+            run.hold(&mut self.held, 0, bytes as u64)?;
             self.result_steps.push((signature, met.to_vec()));
             return Ok(());
         }
@@ -342,20 +249,21 @@ impl<'a> ManySide<'a> {
     fn compute(&self, run: &mut Run<'_>, many: &Column, one: &Operand<'_>, output: &mut Column, met: &mut [u64]) {
         let swapped = self.matched.matching.cardinality == Cardinality::OneToMany;
         let mut histograms = Vec::new();
-        let mut general = |run: &mut Run<'_>, step: usize, many: PointRef<'_>, one: PointRef<'_>, output: &mut Column| {
-            let (left, right) = if swapped { (one, many) } else { (many, one) };
-            let outcome = self.operate(run, left, right);
-            let Some((keep, value)) = outcome else { return };
-            met[step / 64] |= 1 << (step % 64);
-            match (self.matched.returns_bool, keep, value) {
-                (true, keep, _) => output.set(step, f64::from(keep)),
-                (false, false, _) => {}
-                (false, true, PointValue::Float(value)) => output.set(step, value),
-                (false, true, PointValue::Histogram(histogram)) => {
-                    histograms.push(StepHistogram { step, histogram: Arc::<FloatHistogram>::from(histogram) });
+        let mut general =
+            |run: &mut Run<'_>, step: usize, many: PointRef<'_>, one: PointRef<'_>, output: &mut Column| {
+                let (left, right) = if swapped { (one, many) } else { (many, one) };
+                let outcome = self.operate(run, left, right);
+                let Some((keep, value)) = outcome else { return };
+                met[step / 64] |= 1 << (step % 64);
+                match (self.matched.returns_bool, keep, value) {
+                    (true, keep, _) => output.set(step, f64::from(keep)),
+                    (false, false, _) => {}
+                    (false, true, PointValue::Float(value)) => output.set(step, value),
+                    (false, true, PointValue::Histogram(histogram)) => {
+                        histograms.push(StepHistogram { step, histogram: Arc::<FloatHistogram>::from(histogram) });
+                    }
                 }
-            }
-        };
+            };
         if many.histograms.is_empty() && one.histograms().is_empty() && is_float_operation(self.matched.op) {
             return self.compute_floats(many, one, output, met);
         }
@@ -444,53 +352,6 @@ impl Sink for ManySide<'_> {
             self.combine(run, (series.labels, series.column), operand, slot)?;
         }
         Ok(())
-    }
-}
-
-/// A series of the *one* side, or what stands for it.
-enum Operand<'a> {
-    Row(RowView<'a>),
-    Fill { labels: &'a Labels, value: f64 },
-}
-
-impl Operand<'_> {
-    fn labels(&self) -> &Labels {
-        match self {
-            Self::Row(row) => row.labels,
-            Self::Fill { labels, .. } => labels,
-        }
-    }
-
-    fn histograms(&self) -> &[StepHistogram] {
-        match self {
-            Self::Row(row) => row.histograms,
-            Self::Fill { .. } => &[],
-        }
-    }
-
-    fn present_word(&self, index: usize) -> u64 {
-        match self {
-            Self::Row(row) => row.present[index],
-            Self::Fill { .. } => u64::MAX,
-        }
-    }
-
-    fn value(&self, step: usize) -> f64 {
-        match self {
-            Self::Row(row) => row.values[step],
-            Self::Fill { value, .. } => *value,
-        }
-    }
-
-    fn point(&self, step: usize) -> Option<PointRef<'_>> {
-        match self {
-            Self::Fill { value, .. } => Some(PointRef::Float(*value)),
-            Self::Row(row) if has_bit(row.present, step) => Some(PointRef::Float(row.values[step])),
-            Self::Row(row) => {
-                let index = row.histograms.binary_search_by_key(&step, |point| point.step).ok()?;
-                Some(PointRef::Histogram(&row.histograms[index].histogram))
-            }
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A second evaluator that is as simple as possible: each step on its own, each series as a pair of labels and value,
 //! nothing kept from one step to the next. Floats only. What the streaming engine answers has to be the same.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use norn_model::Labels;
@@ -10,7 +11,9 @@ use crate::annotations::Annotations;
 use crate::kernels::binary::scalar_operation;
 use crate::kernels::{CallContext, PointRef, PointValue, Window, instant_kernel, range_kernel};
 use crate::plan::invariant::{drops_name, value_type, without_parens};
-use crate::tree::{AggregateOp, AtModifier, Binary, BinaryOp, DurationValue, Expr, ExprKind, ValueType, VectorSelector};
+use crate::tree::{
+    AggregateOp, AtModifier, Binary, BinaryOp, DurationValue, Expr, ExprKind, ValueType, VectorSelector,
+};
 
 /// Series with their samples.
 pub(super) type Data = Vec<(Labels, Vec<(i64, f64)>)>;
@@ -53,9 +56,9 @@ impl Naive<'_> {
     }
 
     fn matching<'a>(&'a self, selector: &'a VectorSelector) -> impl Iterator<Item = &'a (Labels, Vec<(i64, f64)>)> {
-        self.data.iter().filter(|(labels, _)| {
-            selector.matchers.iter().all(|matcher| matcher.matches_labels(labels.as_ref()))
-        })
+        self.data
+            .iter()
+            .filter(|(labels, _)| selector.matchers.iter().all(|matcher| matcher.matches_labels(labels.as_ref())))
     }
 
     pub(super) fn scalar(&self, expr: &Expr, time_ms: i64) -> f64 {
@@ -75,7 +78,8 @@ impl Naive<'_> {
         match &expr.kind {
             ExprKind::Paren(inner) => self.vector(inner, time_ms),
             ExprKind::Unary { expr, .. } => {
-                let negated = self.vector(expr, time_ms)?.into_iter().map(|(labels, value)| (nameless(&labels), -value));
+                let negated =
+                    self.vector(expr, time_ms)?.into_iter().map(|(labels, value)| (nameless(&labels), -value));
                 distinct(negated.collect())
             }
             ExprKind::Vector(selector) => {
@@ -97,12 +101,18 @@ impl Naive<'_> {
                 let mut groups: BTreeMap<Labels, Vector> = BTreeMap::new();
                 for (labels, value) in input {
                     let is_in = |name: &str| grouping.labels.iter().any(|label| label == name);
-                    let key = labels
-                        .filtered(|name| if grouping.without { name != "__name__" && !is_in(name) } else { is_in(name) });
+                    let key = labels.filtered(|name| {
+                        if grouping.without { name != "__name__" && !is_in(name) } else { is_in(name) }
+                    });
                     groups.entry(key).or_default().push((labels, value));
                 }
                 let parameter = aggregate.parameter.as_ref().map(|parameter| self.scalar(parameter, time_ms));
-                Some(groups.into_iter().flat_map(|(key, group)| aggregated(aggregate.op, parameter, key, group)).collect())
+                Some(
+                    groups
+                        .into_iter()
+                        .flat_map(|(key, group)| aggregated(aggregate.op, parameter, key, group))
+                        .collect(),
+                )
             }
             ExprKind::Binary(binary) => self.binary(binary, time_ms),
             other => panic!("the generator makes no such vector: {other:?}"),
@@ -190,11 +200,18 @@ impl Naive<'_> {
             labels.filtered(|name| if matching.on { is_named(name) } else { name != "__name__" && !is_named(name) })
         };
         let meets = |side: &Vector, labels: &Labels| {
-            side.iter().filter(|(other, _)| signature(other) == signature(labels)).map(|(_, value)| *value).collect::<Vec<_>>()
+            side.iter()
+                .filter(|(other, _)| signature(other) == signature(labels))
+                .map(|(_, value)| *value)
+                .collect::<Vec<_>>()
         };
         match binary.op {
-            BinaryOp::And => return Some(left.into_iter().filter(|(labels, _)| !meets(&right, labels).is_empty()).collect()),
-            BinaryOp::Unless => return Some(left.into_iter().filter(|(labels, _)| meets(&right, labels).is_empty()).collect()),
+            BinaryOp::And => {
+                return Some(left.into_iter().filter(|(labels, _)| !meets(&right, labels).is_empty()).collect());
+            }
+            BinaryOp::Unless => {
+                return Some(left.into_iter().filter(|(labels, _)| meets(&right, labels).is_empty()).collect());
+            }
             BinaryOp::Or => {
                 let added = right.into_iter().filter(|(labels, _)| meets(&left, labels).is_empty());
                 return distinct(left.clone().into_iter().chain(added.collect::<Vec<_>>()).collect());
@@ -211,8 +228,7 @@ impl Naive<'_> {
                 return None;
             }
             let drops = drops_name(binary.op) || binary.returns_bool;
-            let labels = labels
-                .filtered(|name| !(drops && name == "__name__") && is_named(name) == matching.on);
+            let labels = labels.filtered(|name| !(drops && name == "__name__") && is_named(name) == matching.on);
             output.extend(combined(binary, *value, other, *value).map(|value| (labels, value)));
         }
         distinct(output)
@@ -250,15 +266,19 @@ fn aggregated(op: AggregateOp, parameter: Option<f64>, key: Labels, mut group: V
         AggregateOp::Sum => one(values().sum()),
         AggregateOp::Count => one(group.len() as f64),
         AggregateOp::Avg => one(values().sum::<f64>() / group.len() as f64),
-        AggregateOp::Min => one(values().fold(f64::INFINITY, f64::min)),
-        AggregateOp::Max => one(values().fold(f64::NEG_INFINITY, f64::max)),
+        AggregateOp::Min => one(values().reduce(f64::min).unwrap_or(f64::NAN)),
+        AggregateOp::Max => one(values().reduce(f64::max).unwrap_or(f64::NAN)),
         AggregateOp::Stddev => {
             let mean = values().sum::<f64>() / group.len() as f64;
             one((values().map(|value| (value - mean).powi(2)).sum::<f64>() / group.len() as f64).sqrt())
         }
         AggregateOp::TopK | AggregateOp::BottomK => {
             let sign = if op == AggregateOp::TopK { -1.0 } else { 1.0 };
-            group.sort_by(|left, right| (sign * left.1).total_cmp(&(sign * right.1)).then_with(|| left.0.cmp(&right.0)));
+            group.sort_by(|left, right| {
+                let by_value = (sign * left.1).partial_cmp(&(sign * right.1)).unwrap_or(Ordering::Equal);
+                let nan_last = left.1.is_nan().cmp(&right.1.is_nan());
+                nan_last.then(by_value).then_with(|| left.0.cmp(&right.0))
+            });
             group.truncate(parameter.map_or(0, |parameter| parameter as usize));
             group
         }

@@ -1,19 +1,20 @@
 //! From series of columns to the answer.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use norn_base::{Error, ErrorKind, Result};
-use norn_model::Sample;
 use norn_model::select::HistogramPoint;
+use norn_model::{Labels, Sample};
 
-use super::column::{Column, Steps, for_each_bit};
+use super::column::{Column, StepHistogram, Steps, for_each_bit};
 use super::names::without_metadata;
-use super::range::{Cut, Frame, Samples, WindowSink};
 use super::run::{Held, Run};
 use super::scalar::scalar;
-use super::table::{MergedTable, RowView};
-use super::{Series, Sink, steps_of, stream, windows};
 use super::smooth;
+use super::table::{MergedTable, Table};
+use super::window::{Cut, Frame, Samples, WindowSink};
+use super::{Series, Sink, steps_of, stream, windows};
 use crate::plan::QueryTime;
 use crate::plan::node::{RangeSource, Root, Vector};
 use crate::tree::RangeExtension;
@@ -22,6 +23,7 @@ use crate::value::{MatrixSeries, Point, QueryResult, Value, VectorSample};
 /// Evaluates a whole query.
 pub(crate) async fn value(run: &mut Run<'_>, root: &Root, time: QueryTime) -> Result<Value> {
     let steps = steps_of(time);
+    run.check_steps(steps)?;
     match root {
         Root::String(text) => Ok(Value::String { timestamp_ms: time.start_ms(), text: text.clone() }),
         Root::Scalar(node) => {
@@ -35,30 +37,12 @@ pub(crate) async fn value(run: &mut Run<'_>, root: &Root, time: QueryTime) -> Re
         }
         Root::Matrix(source) => matrix(run, source, time.start_ms()).await,
         Root::Vector(node) => {
-            let mut answer = Answer { merged: MergedTable::new(run, steps) };
+            // At a single step no series can come in parts; names that go only now may make two of them equal.
+            let is_whole = (node.is_whole() || steps.count == 1) && !run.options.delayed_name_removal;
+            let mut answer = Answer::new(run, steps, time.is_instant(), is_whole);
             stream(run, node, steps, &mut answer).await?;
-            let rows = answer.merged.table.rows();
-            if time.is_instant() {
-                let mut samples: Vec<_> = rows.map(|row| vector_sample(row, steps)).collect();
-                if !has_order(node) {
-                    samples.sort_unstable_by(|left, right| left.labels.cmp(&right.labels));
-                }
-                return Ok(Value::Vector(samples));
-            }
-            let mut series: Vec<MatrixSeries> = rows.map(|row| matrix_series(row, steps)).collect();
-            series.sort_unstable_by(|left, right| left.labels.cmp(&right.labels));
-            Ok(Value::Matrix(series))
+            Ok(answer.value())
         }
-    }
-}
-
-/// Whether the order of an instant query's series is the query's own. All others come by their labels, so that equal
-/// queries have equal answers whatever the store does.
-fn has_order(node: &Vector) -> bool {
-    match node {
-        Vector::Sort(_) | Vector::Choose(_) => true,
-        Vector::Invariant(inner) | Vector::Distinct(inner) => has_order(inner),
-        _ => false,
     }
 }
 
@@ -70,44 +54,111 @@ pub(crate) fn result(run: Run<'_>, value: Value, text: &str) -> QueryResult {
 
 /// Collects series, without the names that were to go at the end.
 struct Answer {
-    merged: MergedTable,
+    steps: Steps,
+    is_instant: bool,
+    /// Parts of series, to be put together; `None` where series come whole.
+    merged: Option<MergedTable>,
+    samples: Vec<VectorSample>,
+    series: Vec<MatrixSeries>,
+    held: Held,
+}
+
+impl Answer {
+    fn new(run: &Run<'_>, steps: Steps, is_instant: bool, is_whole: bool) -> Self {
+        let merged = (!is_whole).then(|| MergedTable::new(run, steps));
+        Self { steps, is_instant, merged, samples: Vec::new(), series: Vec::new(), held: run.held() }
+    }
+
+    fn take(&mut self, labels: &Labels, values: &[f64], present: &[u64], histograms: &[StepHistogram]) {
+        if self.is_instant {
+            self.samples.push(vector_sample(labels, values, histograms, self.steps));
+        } else {
+            self.series.push(matrix_series(labels, values, present, histograms, self.steps));
+        }
+    }
+
+    fn value(mut self) -> Value {
+        if let Some(merged) = self.merged.take() {
+            for row in merged.table.rows() {
+                self.take(row.labels, row.values, row.present, row.histograms);
+            }
+        }
+        if self.is_instant {
+            return Value::Vector(self.samples);
+        }
+        self.series.sort_unstable_by(|left, right| left.labels.cmp(&right.labels));
+        Value::Matrix(self.series)
+    }
 }
 
 impl Sink for Answer {
     fn series(&mut self, run: &mut Run<'_>, series: Series<'_>) -> Result<()> {
-        if series.drop_name {
-            let labels = without_metadata(series.labels);
-            return self.merged.add(run, &labels, true, series.column);
+        let Series { labels, drop_name, column, .. } = series;
+        let labels = if drop_name { without_metadata(labels) } else { Cow::Borrowed(labels) };
+        if let Some(merged) = &mut self.merged {
+            return merged.add(run, &labels, drop_name, column);
         }
-        self.merged.add(run, series.labels, false, series.column)
+        let points = column.len() as u64;
+        run.hold(&mut self.held, points, 16 * points + labels.encoded().len() as u64 + 80)?;
+        self.take(&labels, &column.values, &column.present, &column.histograms);
+        Ok(())
     }
 }
 
-fn vector_sample(row: RowView<'_>, steps: Steps) -> VectorSample {
-    let point = match row.histograms.first() {
+fn vector_sample(labels: &Labels, values: &[f64], histograms: &[StepHistogram], steps: Steps) -> VectorSample {
+    let point = match histograms.first() {
         Some(point) => Point::Histogram(Arc::clone(&point.histogram)),
-        None => Point::Float(row.values[0]),
+        None => Point::Float(values[0]),
     };
-    VectorSample { labels: row.labels.clone(), timestamp_ms: steps.start_ms, point }
+    VectorSample { labels: labels.clone(), timestamp_ms: steps.start_ms, point }
 }
 
-fn matrix_series(row: RowView<'_>, steps: Steps) -> MatrixSeries {
-    let count = row.present.iter().map(|word| word.count_ones() as usize).sum();
+fn matrix_series(
+    labels: &Labels,
+    values: &[f64],
+    present: &[u64],
+    histograms: &[StepHistogram],
+    steps: Steps,
+) -> MatrixSeries {
+    let count = present.iter().map(|word| word.count_ones() as usize).sum();
     let mut floats = Vec::with_capacity(count);
-    for_each_bit(row.present, |step| {
-        floats.push(Sample { timestamp_ms: steps.time_ms(step), value: row.values[step] });
-    });
-    let histogram = |point: &super::column::StepHistogram| HistogramPoint {
+    for_each_bit(present, |step| floats.push(Sample { timestamp_ms: steps.time_ms(step), value: values[step] }));
+    let histogram = |point: &StepHistogram| HistogramPoint {
         timestamp_ms: steps.time_ms(point.step),
         histogram: Arc::clone(&point.histogram),
     };
-    MatrixSeries { labels: row.labels.clone(), floats, histograms: row.histograms.iter().map(histogram).collect() }
+    MatrixSeries { labels: labels.clone(), floats, histograms: histograms.iter().map(histogram).collect() }
 }
 
 /// Hands on the series of a part that was evaluated elsewhere.
-pub(super) fn replay(run: &mut Run<'_>, index: usize, steps: Steps, sink: &mut dyn Sink) -> Result<()> {
+pub(super) fn replay_part(run: &mut Run<'_>, index: usize, steps: Steps, sink: &mut dyn Sink) -> Result<()> {
     let parts = run.parts;
     let table = parts.get(index).ok_or_else(|| Error::internal(format!("part {index} of the query is missing")))?;
+    replay(run, table, steps, sink)
+}
+
+/// Evaluates a vector that occurs more than once, at its first turn, and hands on its series at each.
+pub(super) async fn stream_shared(
+    run: &mut Run<'_>,
+    id: usize,
+    input: &Vector,
+    steps: Steps,
+    sink: &mut dyn Sink,
+) -> Result<()> {
+    let table = match run.shared.get(&(id, steps)) {
+        Some(table) => Arc::clone(table),
+        None => {
+            let mut table = Table::new(run, steps);
+            stream(run, input, steps, &mut table).await?;
+            let table = Arc::new(table);
+            run.shared.insert((id, steps), Arc::clone(&table));
+            table
+        }
+    };
+    replay(run, &table, steps, sink)
+}
+
+fn replay(run: &mut Run<'_>, table: &Table, steps: Steps, sink: &mut dyn Sink) -> Result<()> {
     let mut column = Column::default();
     for (index, row) in table.rows().enumerate() {
         table.load(index, &mut column);
@@ -158,16 +209,9 @@ impl WindowSink for MatrixSink {
                 return Ok(());
             }
         }
-        let labels = if samples.drop_name {
-            without_metadata(samples.labels).into_owned()
-        } else {
-            samples.labels.clone()
-        };
+        let labels =
+            if samples.drop_name { without_metadata(samples.labels).into_owned() } else { samples.labels.clone() };
         self.series.push(MatrixSeries { labels, floats, histograms: window.histograms.to_vec() });
-        run.work(floats_len(&window))
+        run.work(window.timestamps_ms.len())
     }
-}
-
-fn floats_len(window: &crate::kernels::Window<'_>) -> usize {
-    window.timestamps_ms.len()
 }

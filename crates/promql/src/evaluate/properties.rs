@@ -31,8 +31,16 @@ fn selector() -> impl Strategy<Value = String> {
 
 fn range_call(vector: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
     let function = prop_oneof![
-        Just("rate"), Just("increase"), Just("delta"), Just("sum_over_time"), Just("max_over_time"),
-        Just("count_over_time"), Just("last_over_time"), Just("changes"), Just("irate"), Just("avg_over_time"),
+        Just("rate"),
+        Just("increase"),
+        Just("delta"),
+        Just("sum_over_time"),
+        Just("max_over_time"),
+        Just("count_over_time"),
+        Just("last_over_time"),
+        Just("changes"),
+        Just("irate"),
+        Just("avg_over_time"),
     ];
     let name = prop_oneof![Just("a"), Just("b"), Just("{__name__=~\"a|b\"}")];
     let plain = (name, prop_oneof![Just("[1m]"), Just("[5m]"), Just("[7m] offset 90s"), Just("[5m] @ 500")])
@@ -47,12 +55,28 @@ fn expression() -> impl Strategy<Value = String> {
     leaf.prop_recursive(4, 12, 2, |inner| {
         let grouping = prop_oneof![Just(""), Just("by (x) "), Just("by (x, y) "), Just("without (x) ")];
         let aggregation = prop_oneof![
-            Just("sum"), Just("count"), Just("avg"), Just("min"), Just("max"), Just("stddev"), Just("topk"), Just("bottomk"),
+            Just("sum"),
+            Just("count"),
+            Just("avg"),
+            Just("min"),
+            Just("max"),
+            Just("stddev"),
+            Just("topk"),
+            Just("bottomk"),
         ];
         let operator = prop_oneof![
-            Just("+"), Just("*"), Just("/"), Just(">"), Just("== bool"), Just("<="), Just("and"), Just("or"), Just("unless"),
+            Just("+"),
+            Just("*"),
+            Just("/"),
+            Just(">"),
+            Just("== bool"),
+            Just("<="),
+            Just("and"),
+            Just("or"),
+            Just("unless"),
         ];
-        let matching = prop_oneof![2 => Just(""), 1 => Just("on (x, y) "), 1 => Just("ignoring (y) "), 1 => Just("on (x) ")];
+        let matching =
+            prop_oneof![2 => Just(""), 1 => Just("on (x, y) "), 1 => Just("ignoring (y) "), 1 => Just("on (x) ")];
         let scalar_operator = prop_oneof![Just("+"), Just("-"), Just("*"), Just(">"), Just("< bool")];
         prop_oneof![
             (aggregation, grouping, inner.clone()).prop_map(|(op, grouping, inner)| {
@@ -62,7 +86,8 @@ fn expression() -> impl Strategy<Value = String> {
             (inner.clone(), operator, matching, inner.clone())
                 .prop_map(|(left, operator, matching, right)| format!("({left}) {operator} {matching}({right})")),
             (inner.clone(), scalar_operator, 0..50).prop_map(|(inner, op, number)| format!("({inner}) {op} {number}")),
-            (0..50, scalar_operator_left(), inner.clone()).prop_map(|(number, op, inner)| format!("{number} {op} ({inner})")),
+            (0..50, scalar_operator_left(), inner.clone())
+                .prop_map(|(number, op, inner)| format!("{number} {op} ({inner})")),
             inner.clone().prop_map(|inner| format!("-({inner})")),
             inner.clone().prop_map(|inner| format!("abs({inner})")),
             range_call(inner),
@@ -100,14 +125,20 @@ fn data() -> impl Strategy<Value = Data> {
 fn points(series: &[MatrixSeries]) -> Points {
     let of = |series: &MatrixSeries| {
         let labels = series.labels.clone();
-        series.floats.iter().map(move |sample| ((labels.clone(), sample.timestamp_ms), sample.value)).collect::<Vec<_>>()
+        series
+            .floats
+            .iter()
+            .map(move |sample| ((labels.clone(), sample.timestamp_ms), sample.value))
+            .collect::<Vec<_>>()
     };
     series.iter().flat_map(of).collect()
 }
 
 fn same(left: &Points, right: &Points) -> bool {
     let close = |left: f64, right: f64| {
-        left == right || (left.is_nan() && right.is_nan()) || (left - right).abs() <= 1e-9 * left.abs().max(right.abs()).max(1e-3)
+        left == right
+            || (left.is_nan() && right.is_nan())
+            || (left - right).abs() <= 1e-9 * left.abs().max(right.abs()).max(1e-3)
     };
     left.len() == right.len()
         && left.iter().zip(right).all(|((left, value), (right, other))| left == right && close(*value, *other))

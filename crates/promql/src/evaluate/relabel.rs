@@ -39,8 +39,6 @@ fn new_value(kind: &RelabelKind, labels: &Labels) -> Option<String> {
     let get = |name: &String| labels.get(name).unwrap_or("");
     match kind {
         RelabelKind::Replace { source, regex, replacement } => regex.expand(get(source), replacement),
-        RelabelKind::Join { sources, separator } => {
-            Some(sources.iter().map(get).collect::<Vec<_>>().join(separator))
-        }
+        RelabelKind::Join { sources, separator } => Some(sources.iter().map(get).collect::<Vec<_>>().join(separator)),
     }
 }

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use foldhash::{HashMap, HashMapExt};
 use norn_base::clock::SharedClock;
 use norn_base::memory::{BudgetExceeded, MemoryBudget, Reservation};
 use norn_base::{Error, ErrorKind, Result};
 use norn_model::select::{SeriesStore, Shard};
 
+use super::column::Steps;
 use super::table::Table;
 use crate::annotations::Annotations;
 use crate::plan::EngineOptions;
@@ -22,7 +24,8 @@ pub struct QueryContext {
     pub budget: Arc<MemoryBudget>,
     /// Set by the caller to end the query early.
     pub canceled: Arc<AtomicBool>,
-    /// The time on `clock` ([`norn_base::clock::Clock::monotonic`]) after which the query ends with an error.
+    /// The time on `clock` ([`norn_base::clock::Clock::monotonic`]) after which the query ends with an error, the next
+    /// time it computes: one that waits for its sources is its caller's to drop.
     pub deadline: Option<Duration>,
     /// Reads the time.
     pub clock: SharedClock,
@@ -30,6 +33,13 @@ pub struct QueryContext {
 
 /// Between two looks at deadline and cancellation: points computed, each some nanoseconds.
 const WORK_BETWEEN_CHECKS: u64 = 200_000;
+
+/// A year of seconds; a column of so many floats takes 256 MiB.
+const STEPS_MAX: usize = 1 << 25;
+
+fn too_many_samples() -> Error {
+    Error::new(ErrorKind::Unprocessable, "query processing would load too many samples into memory in query execution")
+}
 
 /// The state of one evaluation, handed to each operator in turn.
 pub(crate) struct Run<'a> {
@@ -40,6 +50,8 @@ pub(crate) struct Run<'a> {
     pub(crate) shard: Option<Shard>,
     /// Results of parts that were evaluated elsewhere.
     pub(crate) parts: &'a [Table],
+    /// Results of vectors that occur more than once, by their number and steps.
+    pub(crate) shared: HashMap<(usize, Steps), Arc<Table>>,
     pub(crate) annotations: Annotations,
     pub(crate) stats: QueryStats,
     samples_held: Arc<SamplesHeld>,
@@ -81,6 +93,7 @@ impl<'a> Run<'a> {
             context,
             shard,
             parts,
+            shared: HashMap::new(),
             annotations: Annotations::default(),
             stats: QueryStats::default(),
             samples_held: Arc::default(),
@@ -105,13 +118,14 @@ impl<'a> Run<'a> {
         let now = self.samples_held.now.fetch_add(samples, Ordering::Relaxed) + samples;
         self.samples_held.peak.fetch_max(now, Ordering::Relaxed);
         let limit = self.options.samples_max;
-        if limit != 0 && now > limit {
-            return Err(Error::new(
-                ErrorKind::Unprocessable,
-                "query processing would load too many samples into memory in query execution",
-            ));
-        }
-        Ok(())
+        if limit != 0 && now > limit { Err(too_many_samples()) } else { Ok(()) }
+    }
+
+    /// Fails where a column over so many steps is larger than any query may be.
+    pub(crate) fn check_steps(&self, steps: Steps) -> Result<()> {
+        let limit = usize::try_from(self.options.samples_max).unwrap_or(usize::MAX);
+        let too_many = steps.count > STEPS_MAX || (limit != 0 && steps.count > limit);
+        if too_many { Err(too_many_samples()) } else { Ok(()) }
     }
 
     /// Accounts for `samples` and `bytes` instead of what an operator held before.

@@ -133,8 +133,5 @@ pub(super) async fn stream(run: &mut Run<'_>, node: &Scalar, steps: Steps, sink:
     for step in 0..steps.count {
         column.values[step] = values.at(step);
     }
-    sink.series(
-        run,
-        Series { labels: &Labels::empty(), metric_name: "", drop_name: false, column: &mut column },
-    )
+    sink.series(run, Series { labels: &Labels::empty(), metric_name: "", drop_name: false, column: &mut column })
 }

@@ -15,8 +15,8 @@ use norn_model::{FloatHistogram, Labels};
 use super::column::{Column, Steps};
 use super::names::pass;
 use super::run::{Held, Run};
-use super::{Series, Sink};
 use super::smooth;
+use super::{Series, Sink};
 use crate::plan::node::{Reading, Selector};
 use crate::tree::RangeExtension;
 
@@ -89,12 +89,7 @@ pub(crate) fn looked_at_ms(selector: &Selector, steps: Steps, step: usize) -> i6
 }
 
 /// Evaluates an instant vector selector.
-pub(super) async fn stream(
-    run: &mut Run<'_>,
-    selector: &Selector,
-    steps: Steps,
-    sink: &mut dyn Sink,
-) -> Result<()> {
+pub(super) async fn stream(run: &mut Run<'_>, selector: &Selector, steps: Steps, sink: &mut dyn Sink) -> Result<()> {
     let lookback_ms = run.options.lookback_ms;
     let smoothed = selector.extension == RangeExtension::Smoothed;
     let after_ms = if smoothed { lookback_ms } else { 0 };
@@ -122,7 +117,12 @@ pub(super) async fn stream(
             if !column.is_empty() {
                 let metric_name = metric_name(selector, series.labels);
                 let column = &mut column;
-                pass(run, selector.names, Series { labels: series.labels, metric_name, drop_name: false, column }, sink)?;
+                pass(
+                    run,
+                    selector.names,
+                    Series { labels: series.labels, metric_name, drop_name: false, column },
+                    sink,
+                )?;
             }
         }
         reader.batch = batch;
@@ -142,7 +142,7 @@ fn current_points(selector: &Selector, steps: Steps, lookback_ms: i64, series: S
         after = advance(timestamps_ms, after, time_ms);
         let Some(index) = after.checked_sub(1) else { continue };
         let value = series.values[index];
-        if timestamps_ms[index] > time_ms - lookback_ms && !is_stale(value) {
+        if timestamps_ms[index] > time_ms.saturating_sub(lookback_ms) && !is_stale(value) {
             column.set(step, reading(selector.reading, series, index));
         }
     }
@@ -188,7 +188,7 @@ fn current_points_mixed(
         let float_ms = floats.checked_sub(1).map(|index| series.timestamps_ms[index]);
         let histogram_ms = histograms.checked_sub(1).map(|index| series.histograms[index].timestamp_ms);
         let Some(newest_ms) = float_ms.max(histogram_ms) else { continue };
-        if newest_ms <= time_ms - lookback_ms {
+        if newest_ms <= time_ms.saturating_sub(lookback_ms) {
             continue;
         }
         if float_ms == Some(newest_ms) {
@@ -269,8 +269,9 @@ fn smooth_points(run: &mut Run<'_>, selector: &Selector, steps: Steps, series: S
 
 /// The indexes of all times that are later than `time_ms - lookback_ms` and not later than `time_ms + lookback_ms`.
 fn within(timestamps_ms: &[i64], time_ms: i64, lookback_ms: i64) -> std::ops::Range<usize> {
-    let start = timestamps_ms.partition_point(|timestamp_ms| *timestamp_ms <= time_ms - lookback_ms);
-    let end = timestamps_ms.partition_point(|timestamp_ms| *timestamp_ms <= time_ms + lookback_ms);
+    let (after_ms, until_ms) = (time_ms.saturating_sub(lookback_ms), time_ms.saturating_add(lookback_ms));
+    let start = timestamps_ms.partition_point(|timestamp_ms| *timestamp_ms <= after_ms);
+    let end = timestamps_ms.partition_point(|timestamp_ms| *timestamp_ms <= until_ms);
     start..end.max(start)
 }
 

@@ -5,8 +5,8 @@
 use norn_base::Result;
 
 use super::column::Steps;
-use super::matching::{Signature, labels_from};
 use super::run::{Held, Run};
+use super::signature::{Signature, labels_from};
 use super::table::LabelsIndex;
 use super::{Series, Sink, stream as stream_vector};
 use crate::plan::node::Set;

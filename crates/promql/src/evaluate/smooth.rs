@@ -55,7 +55,8 @@ pub(crate) fn histogram_at(
     }
     let is_gauge = |point: &HistogramPoint| point.histogram.reset_hint == ResetHint::Gauge;
     let growth = if is_gauge(before) && is_gauge(after) { Growth::Delta } else { Growth::Increase };
-    let mut context = CallContext { parameters: &[], position, metric_name: metric, annotations, newer_rules: false, failure: None };
+    let mut context =
+        CallContext { parameters: &[], position, metric_name: metric, annotations, newer_rules: false, failure: None };
     interpolate_histograms(before, after, time_ms, growth, &mut context)
 }
 

@@ -15,7 +15,7 @@ use crate::evaluate::column::Steps;
 const HASHER: FixedState = FixedState::with_seed(0);
 
 /// The hash of a label set within one evaluation.
-pub(crate) fn hash_labels(encoded: &[u8]) -> u64 {
+fn hash_labels(encoded: &[u8]) -> u64 {
     HASHER.hash_one(encoded)
 }
 
@@ -173,8 +173,15 @@ pub(crate) fn same_labelset() -> Error {
 /// Label sets with a number each, in the order in which they were added.
 #[derive(Debug, Default)]
 pub(crate) struct LabelsIndex {
-    slots: HashTable<usize>,
+    slots: HashTable<Slot>,
     labels: Vec<Labels>,
+}
+
+/// The hash lies beside the number, so that growing the table and most misses read no label set.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    hash: u64,
+    index: usize,
 }
 
 impl LabelsIndex {
@@ -187,19 +194,23 @@ impl LabelsIndex {
     }
 
     pub(crate) fn find(&self, encoded: &[u8]) -> Option<usize> {
-        let hash = hash_labels(encoded);
-        self.slots.find(hash, |index| self.labels[*index].encoded() == encoded).copied()
+        self.find_hashed(hash_labels(encoded), encoded)
+    }
+
+    fn find_hashed(&self, hash: u64, encoded: &[u8]) -> Option<usize> {
+        let is_equal = |slot: &Slot| slot.hash == hash && self.labels[slot.index].encoded() == encoded;
+        self.slots.find(hash, is_equal).map(|slot| slot.index)
     }
 
     /// The number of a label set, and whether it is new; `labels` is called where it is.
     pub(crate) fn insert(&mut self, encoded: &[u8], labels: impl FnOnce() -> Labels) -> (usize, bool) {
-        if let Some(index) = self.find(encoded) {
+        let hash = hash_labels(encoded);
+        if let Some(index) = self.find_hashed(hash, encoded) {
             return (index, false);
         }
         let index = self.labels.len();
         self.labels.push(labels());
-        let known = &self.labels;
-        self.slots.insert_unique(hash_labels(encoded), index, |index| hash_labels(known[*index].encoded()));
+        self.slots.insert_unique(hash, Slot { hash, index }, |slot| slot.hash);
         (index, true)
     }
 }

@@ -106,10 +106,22 @@ fn instant_queries() {
     check("sort(bottomk(2, requests_total))", &[0.0, 80.0]);
     check("requests_total{instance=\"03\"} * on (instance) requests_total", &[240.0 * 240.0]);
     check("max_over_time(sum(requests_total)[5m:1m])", &[190.0 * 80.0]);
+    // Below a subquery series may come in parts, and have to be known by all their labels.
+    check("count(rate((requests_total + 0)[5m:1m]))", &[20.0]);
+    check("count(max_over_time((requests_total or requests_total)[5m:1m]))", &[20.0]);
     check("scalar(requests_total{instance=\"01\"}) + 1", &[81.0]);
     check("absent(nothing)", &[1.0]);
     check("count(requests_total offset 1h)", &[]);
     check("requests_total{instance=\"02\"} @ 30", &[4.0]);
+}
+
+#[test]
+fn equal_aggregations_are_evaluated_once() {
+    let query = instant("sum(requests_total) / (sum(requests_total) + count(requests_total))");
+    let result = ask(&query, &store()).unwrap();
+    assert_eq!(result.stats.series, 40);
+    let parts = ask_in_parts(&query, &store(), 2).unwrap().unwrap();
+    assert_eq!((parts.stats.series, &parts.value), (40, &result.value));
 }
 
 #[test]
@@ -188,6 +200,33 @@ fn a_query_dies_at_its_samples() {
     let query = Query::new("requests_total", time, options).unwrap();
     let error = ask(&query, &store()).unwrap_err();
     assert_eq!(error.message(), "query processing would load too many samples into memory in query execution");
+}
+
+#[test]
+fn a_subquery_of_too_many_steps_is_refused() {
+    let options = EngineOptions { samples_max: 0, ..EngineOptions::default() };
+    let query = Query::new("max_over_time(vector(1)[10y:1ms])", QueryTime::Instant { time_ms: 0 }, options).unwrap();
+    assert_eq!(ask(&query, &store()).unwrap_err().kind(), ErrorKind::Unprocessable);
+}
+
+#[test]
+fn times_at_the_end_of_time_do_not_overflow() {
+    let text = "requests_total + sum(changes(requests_total[5m] offset -1y)) + max_over_time(requests_total[5m:1m])";
+    for time_ms in [i64::MIN, i64::MIN + 1, i64::MAX - 1, i64::MAX] {
+        let query = query(text, QueryTime::Instant { time_ms });
+        assert_eq!(floats(&ask(&query, &store()).unwrap()), Vec::<f64>::new());
+    }
+}
+
+#[test]
+fn deep_queries_do_not_overflow_the_stack() {
+    let nested = format!("{}requests_total{}", "abs(".repeat(190), ")".repeat(190));
+    let chained = vec!["requests_total"; 400].join(" or ");
+    for text in [nested, chained] {
+        // Optimized code needs a quarter of this for the deepest trees that the parser makes.
+        let ask = move || assert_eq!(floats(&ask(&instant(&text), &store()).unwrap()).len(), 20);
+        std::thread::Builder::new().stack_size(8 << 20).spawn(ask).unwrap().join().unwrap();
+    }
 }
 
 #[test]

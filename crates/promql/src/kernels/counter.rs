@@ -44,6 +44,8 @@ pub fn growths(
     mut emit: impl FnMut(usize, f64),
 ) {
     resets.find(growth, values);
+    let divisor = if growth == Growth::Rate { super::seconds(windows.range_ms) } else { 1.0 };
+    let mut shape = Shape::default();
     let (mut first, mut end, mut first_reset) = (0, 0, 0);
     for index in 0..windows.count {
         let range_end_ms = windows.first_end_ms + index as i64 * windows.step_ms;
@@ -71,10 +73,40 @@ pub fn growths(
             last_ms: timestamps_ms[end - 1],
             samples: end - first,
         };
+        shape.update(edges, divisor);
         let starts_positive = growth.is_counter() && grown > 0.0 && values[first] >= 0.0;
-        let factor = edges.factor(starts_positive.then_some((values[first], grown)));
-        let divisor = if growth == Growth::Rate { super::seconds(windows.range_ms) } else { 1.0 };
-        emit(index, grown * (factor / divisor));
+        let scale = if starts_positive && shape.sampled * values[first] < shape.to_start * grown {
+            edges.factor(Some((values[first], grown))) / divisor
+        } else {
+            shape.scale
+        };
+        emit(index, grown * scale);
+    }
+}
+
+/// How samples lie in their window. Of a series that is scraped evenly most windows look alike, and what costs divisions
+/// has to be computed once.
+#[derive(Debug, Default)]
+struct Shape {
+    samples: usize,
+    before_ms: i64,
+    after_ms: i64,
+    /// See [`Edges::sampled_and_to_start`].
+    sampled: f64,
+    to_start: f64,
+    /// What growth is multiplied with where the series was not at zero before the window's start.
+    scale: f64,
+}
+
+impl Shape {
+    #[inline]
+    fn update(&mut self, edges: Edges, divisor: f64) {
+        let (before_ms, after_ms) = (edges.first_ms - edges.range_start_ms, edges.range_end_ms - edges.last_ms);
+        if (self.samples, self.before_ms, self.after_ms) != (edges.samples, before_ms, after_ms) {
+            let (sampled, to_start) = edges.sampled_and_to_start();
+            let scale = edges.factor(None) / divisor;
+            *self = Self { samples: edges.samples, before_ms, after_ms, sampled, to_start, scale };
+        }
     }
 }
 

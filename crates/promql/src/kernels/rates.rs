@@ -91,18 +91,22 @@ impl Edges {
     /// - `to_zero`: the first value and the growth of a counter, both known not to be negative.
     /// - There are at least two samples.
     pub(super) fn factor(&self, to_zero: Option<(f64, f64)>) -> f64 {
-        let sampled = seconds(self.last_ms - self.first_ms);
+        let (sampled, mut to_start) = self.sampled_and_to_start();
         let spacing = sampled / (self.samples - 1) as f64;
-        // A sample that is more than a tenth late is missing: the series starts, or ends, half a spacing away.
-        let threshold = spacing * 1.1;
-        let mut to_start = seconds(self.first_ms - self.range_start_ms);
-        if to_start >= threshold {
-            to_start = spacing / 2.0;
-        }
         if let Some((first, growth)) = to_zero {
             to_start = to_start.min(sampled * (first / growth));
         }
-        self.with_end(sampled, to_start, threshold, spacing)
+        self.with_end(sampled, to_start, spacing * 1.1, spacing)
+    }
+
+    /// How many seconds lie between the samples, and how many more before them the series is taken to have been there,
+    /// if it was not at zero later.
+    pub(super) fn sampled_and_to_start(&self) -> (f64, f64) {
+        let sampled = seconds(self.last_ms - self.first_ms);
+        let spacing = sampled / (self.samples - 1) as f64;
+        let to_start = seconds(self.first_ms - self.range_start_ms);
+        // A sample that is more than a tenth late is missing: the series starts, or ends, half a spacing away.
+        (sampled, if to_start >= spacing * 1.1 { spacing / 2.0 } else { to_start })
     }
 
     /// The factor where the counter started inside the window, at zero.

@@ -9,9 +9,10 @@ use super::duration;
 use super::invariant::{drops_name, fixed_name, has_one_name, is_invariant, value_type, without_parens};
 use super::needs::Needs;
 use super::node::{
-    Aggregate, Choose, CountValues, GroupLabels, Match, Names, RangeSource, Reading, Root, Scalar, ScalarSide, Selector,
-    Set, Subquery, Vector,
+    Aggregate, Choose, CountValues, GroupLabels, Match, Names, RangeSource, Reading, Root, Scalar, ScalarSide,
+    Selector, Set, Subquery, Vector,
 };
+use super::repeated::Repeated;
 use super::{EngineOptions, QueryTime};
 use crate::kernels::binary::scalar_operation;
 use crate::tree::{
@@ -21,8 +22,15 @@ use crate::tree::{
 
 /// Plans a whole query.
 pub(crate) fn plan(expr: &Expr, text: &str, time: QueryTime, options: &EngineOptions) -> Result<Root> {
-    let mut planner =
-        Planner { text, time, options, inside_invariant: false, stats_readers: 0, bucket_readers: 0 };
+    let mut planner = Planner {
+        text,
+        time,
+        options,
+        inside_invariant: false,
+        stats_readers: 0,
+        bucket_readers: 0,
+        repeated: Repeated::of(expr),
+    };
     let inner = without_parens(expr);
     let value_type = value_type(inner);
     if !time.is_instant() && matches!(value_type, ValueType::Matrix | ValueType::String) {
@@ -45,6 +53,7 @@ pub(super) struct Planner<'a> {
     text: &'a str,
     pub(super) time: QueryTime,
     pub(super) options: &'a EngineOptions,
+    repeated: Repeated,
     /// Whether a node further up is evaluated once for all steps.
     inside_invariant: bool,
     /// How many nodes further up look at count or sum of histograms.
@@ -76,13 +85,18 @@ impl Planner<'_> {
             ExprKind::Vector(selector) => {
                 self.selector(selector, expr.position, needs, Reading::Value).map(Vector::Selector)
             }
-            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, expr.position),
+            ExprKind::Aggregate(aggregate) => {
+                let planned = self.aggregate(aggregate, expr.position)?;
+                Ok(match self.repeated.number(expr) {
+                    Some(id) => Vector::Shared { id, input: Box::new(planned) },
+                    None => planned,
+                })
+            }
             ExprKind::Binary(binary) => self.binary(binary, expr.position, needs),
             ExprKind::Call(call) => self.vector_call(call, expr.position, needs),
-            _ => Err(Error::bad_request(format!(
-                "expected type instant vector, got {}",
-                value_type(expr).documented()
-            ))),
+            _ => {
+                Err(Error::bad_request(format!("expected type instant vector, got {}", value_type(expr).documented())))
+            }
         }
     }
 
@@ -158,9 +172,7 @@ impl Planner<'_> {
                 selector: self.selector(&matrix.selector, expr.position, needs, Reading::Value)?,
                 range_ms: duration::resolve(&matrix.range, self.time, false)?,
             }),
-            ExprKind::Subquery(subquery) => {
-                Ok(RangeSource::Subquery(Box::new(self.subquery(subquery, needs)?)))
-            }
+            ExprKind::Subquery(subquery) => Ok(RangeSource::Subquery(Box::new(self.subquery(subquery, needs)?))),
             _ => Err(Error::bad_request(format!("expected type range vector, got {}", value_type(expr).documented()))),
         }
     }
@@ -176,7 +188,8 @@ impl Planner<'_> {
         let input = if value_type(&subquery.expr) == ValueType::Scalar {
             self.scalar(&subquery.expr).map(Vector::FromScalar)
         } else {
-            self.vector(&subquery.expr, needs)
+            let inner = without_parens(&subquery.expr);
+            self.vector(inner, if comes_whole(inner) { needs } else { &Needs::All })
         };
         self.bucket_readers -= 1;
         self.inside_invariant = outer;
@@ -198,9 +211,7 @@ impl Planner<'_> {
                 scalar => Scalar::Negate(Box::new(scalar)),
             }),
             ExprKind::Number(number) => Ok(Scalar::Constant(number.value)),
-            ExprKind::Duration(expr) => {
-                duration::evaluate(expr, self.context_time()).map(Scalar::Constant)
-            }
+            ExprKind::Duration(expr) => duration::evaluate(expr, self.context_time()).map(Scalar::Constant),
             ExprKind::Binary(binary) => {
                 let (left, right) = (self.scalar(&binary.left)?, self.scalar(&binary.right)?);
                 Ok(match (&left, &right) {
@@ -334,8 +345,7 @@ impl Planner<'_> {
             })));
         }
         let names = || matching.labels.iter().map(String::as_str);
-        let signature =
-            if matching.on { Needs::only(names()) } else { Needs::without(names().chain([METRIC_NAME])) };
+        let signature = if matching.on { Needs::only(names()) } else { Needs::without(names().chain([METRIC_NAME])) };
         let (left, right) = match (op, matching.on) {
             (BinaryOp::Or, _) => (Needs::All, Needs::All),
             (_, true) => (needs.and(names()), signature),
@@ -343,6 +353,18 @@ impl Planner<'_> {
         };
         let (left, right) = (self.vector(&binary.left, &left)?, self.vector(&binary.right, &right)?);
         Ok(Vector::Set(Box::new(Set { op, left, right, matching })))
+    }
+}
+
+/// Whether each series of a subquery comes in one piece for sure; parts of series are put together by all their labels.
+fn comes_whole(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Vector(_) | ExprKind::Aggregate(_) => true,
+        ExprKind::Call(call) => match call.arguments.first().map(|first| &without_parens(first).kind) {
+            Some(ExprKind::Matrix(matrix)) => fixed_name(&matrix.selector).is_some(),
+            _ => false,
+        },
+        _ => false,
     }
 }
 

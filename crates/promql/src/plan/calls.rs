@@ -11,8 +11,8 @@ use super::duration;
 use super::invariant::{has_one_name, without_parens};
 use super::needs::Needs;
 use super::node::{
-    HistogramCall, HistogramKind, Info, Map, Names, RangeCall, RangeSource, Reading, Relabel, RelabelKind, Scalar, Sort,
-    SortBy, Vector,
+    HistogramCall, HistogramKind, Info, Map, Names, RangeCall, RangeSource, Reading, Relabel, RelabelKind, Scalar,
+    Sort, SortBy, Vector,
 };
 use crate::kernels::{CallContext, PointRef, PointValue, instant_kernel, range_kernel};
 use crate::tree::{Call, DurationExpr, DurationExprKind, Expr, ExprKind, Position, RangeExtension, VectorSelector};
@@ -95,8 +95,7 @@ impl Planner<'_> {
         let range = call.arguments.iter().map(without_parens).find(is_range);
         let range = range.ok_or_else(|| Error::bad_request("expected type range vector"))?;
         let keeps = matches!(name, "last_over_time" | "first_over_time");
-        let (names, mut needs) =
-            if keeps { (Names::Keep, needs.clone()) } else { self.name_removal(range, needs) };
+        let (names, mut needs) = if keeps { (Names::Keep, needs.clone()) } else { self.name_removal(range, needs) };
         if !matches!(&range.kind, ExprKind::Matrix(_)) || !has_one_name(range, true) {
             // Annotations show it.
             needs = needs.and([METRIC_NAME]);
@@ -128,7 +127,13 @@ impl Planner<'_> {
             // Date functions without an argument read the step's time.
             let input = Vector::FromScalar(Scalar::Time);
             let position = Position::default();
-            return Ok(Vector::Map(Box::new(Map { kernel, input, parameters: Vec::new(), names: Names::Keep, position })));
+            return Ok(Vector::Map(Box::new(Map {
+                kernel,
+                input,
+                parameters: Vec::new(),
+                names: Names::Keep,
+                position,
+            })));
         };
         let (names, needs) = self.name_removal(first, needs);
         let planned = Vector::Map(Box::new(Map {
@@ -214,9 +219,10 @@ impl Planner<'_> {
                 let quantile_position = without_parens(quantile).position;
                 HistogramKind::Quantile { quantile: self.scalar(quantile)?, quantile_position }
             }
-            "histogram_fraction" => {
-                HistogramKind::Fraction { lower: self.scalar(argument(call, 0)?)?, upper: self.scalar(argument(call, 1)?)? }
-            }
+            "histogram_fraction" => HistogramKind::Fraction {
+                lower: self.scalar(argument(call, 0)?)?,
+                upper: self.scalar(argument(call, 1)?)?,
+            },
             _ => {
                 let mut quantiles = Vec::new();
                 for quantile in call.arguments.iter().skip(2) {
@@ -232,12 +238,21 @@ impl Planner<'_> {
             names,
             position: input.position,
         }));
-        Ok(self.distinct(input, planned))
+        // The label of the quantile may overwrite one that told two histograms apart.
+        let overwrites = call.function.name == "histogram_quantiles";
+        Ok(if overwrites { Vector::Distinct(Box::new(planned)) } else { self.distinct(input, planned) })
     }
 
     fn info_call(&mut self, call: &Call) -> Result<Vector> {
         let input = argument(call, 0)?;
         let selected: &[Matcher] = match call.arguments.get(1).map(|expr| &without_parens(expr).kind) {
+            Some(ExprKind::Vector(selector)) if selector.matchers.is_empty() && !self.options.newer_rules => {
+                // The original prints the query before it evaluates it, an empty selector as nothing, and does not
+                // accept what it printed.
+                let comma = "info(".len() + self.written(input.position).len() + 1;
+                let message = format!("1:{comma}: parse error: trailing commas not allowed in function call args");
+                return Err(Error::bad_request(message));
+            }
             Some(ExprKind::Vector(selector)) => &selector.matchers,
             Some(_) => return Err(Error::bad_request("expected label selectors as the second argument to info")),
             None => &[],
@@ -245,13 +260,14 @@ impl Planner<'_> {
         let (names, data): (Vec<&Matcher>, Vec<&Matcher>) =
             selected.iter().partition(|matcher| matcher.name() == METRIC_NAME);
         let (at_ms, offset_ms) = self.first_selector_time(input)?.unwrap_or((None, 0));
-        Ok(Vector::Info(Box::new(Info {
+        let planned = Vector::Info(Box::new(Info {
             input: self.vector(input, &Needs::All)?,
             data_matchers: data.into_iter().cloned().collect(),
             name_matchers: info_name_matchers(names.into_iter().cloned().collect()),
             offset_ms,
             at_ms,
-        })))
+        }));
+        Ok(Vector::Distinct(Box::new(planned)))
     }
 
     /// `@` and offset of the first selector in an expression, those of the subqueries around it included until one of

@@ -102,9 +102,8 @@ pub(crate) fn has_one_name(expr: &Expr, drops: bool) -> bool {
 fn call_has_one_name(call: &Call, drops: bool) -> bool {
     match call.function.name {
         "label_replace" | "label_join" => false,
-        "last_over_time" | "first_over_time" | "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" | "info" => {
-            call.arguments.first().is_some_and(|argument| has_one_name(argument, drops))
-        }
+        "last_over_time" | "first_over_time" | "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc"
+        | "info" => call.arguments.first().is_some_and(|argument| has_one_name(argument, drops)),
         "vector" | "absent" | "absent_over_time" => true,
         _ => drops || call.arguments.iter().all(|argument| has_one_name(argument, drops)),
     }

@@ -59,9 +59,8 @@ impl Needs {
 
     /// What to ask a store for.
     pub(crate) fn projection(&self) -> Projection {
-        let sorted = |names: &BTreeSet<String>| -> Arc<[Box<str>]> {
-            names.iter().map(|name| name.as_str().into()).collect()
-        };
+        let sorted =
+            |names: &BTreeSet<String>| -> Arc<[Box<str>]> { names.iter().map(|name| name.as_str().into()).collect() };
         match self {
             Self::All => Projection::All,
             Self::Only(names) => Projection::Only(sorted(names)),

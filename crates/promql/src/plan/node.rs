@@ -29,7 +29,11 @@ pub(crate) enum Scalar {
     /// The step's time in seconds since the Unix epoch.
     Time,
     Negate(Box<Scalar>),
-    Binary { op: BinaryOp, left: Box<Scalar>, right: Box<Scalar> },
+    Binary {
+        op: BinaryOp,
+        left: Box<Scalar>,
+        right: Box<Scalar>,
+    },
     MinOf(Box<Scalar>, Box<Scalar>),
     MaxOf(Box<Scalar>, Box<Scalar>),
     /// `scalar(v)`.
@@ -44,11 +48,23 @@ pub(crate) enum Vector {
     RangeCall(Box<RangeCall>),
     Map(Box<Map>),
     /// `timestamp(v)` where `v` is no selector: the time of the step.
-    StepTime { input: Box<Vector>, names: Names },
-    Negate { input: Box<Vector>, names: Names },
+    StepTime {
+        input: Box<Vector>,
+        names: Names,
+    },
+    Negate {
+        input: Box<Vector>,
+        names: Names,
+    },
     FromScalar(Scalar),
-    Absent { input: Box<Vector>, labels: Labels },
-    AbsentOverTime { source: RangeSource, labels: Labels },
+    Absent {
+        input: Box<Vector>,
+        labels: Labels,
+    },
+    AbsentOverTime {
+        source: RangeSource,
+        labels: Labels,
+    },
     ScalarSide(Box<ScalarSide>),
     Match(Box<Match>),
     Set(Box<Set>),
@@ -63,6 +79,11 @@ pub(crate) enum Vector {
     Invariant(Box<Vector>),
     /// Fails where two series have equal labels at one step.
     Distinct(Box<Vector>),
+    /// One of several equal vectors, which have one number and are evaluated once.
+    Shared {
+        id: usize,
+        input: Box<Vector>,
+    },
     /// The result of a part that was evaluated elsewhere: the index of the part in the fragment.
     Part(usize),
 }
@@ -305,6 +326,7 @@ impl Vector {
                 input.is_whole() && *names != Names::Drop
             }
             Self::ScalarSide(side) => side.input.is_whole() && side.names != Names::Drop,
+            Self::Shared { input, .. } => input.is_whole(),
             Self::Choose(choose) => choose.input.is_whole(),
             Self::Sort(sort) => sort.input.is_whole(),
             Self::Invariant(_)

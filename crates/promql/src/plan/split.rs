@@ -6,6 +6,8 @@
 //! all selectors, so that whoever puts the answers together needs no store. Operations that have to see all series at
 //! once, such as the check for equal label sets, are never below a cut.
 
+use foldhash::{HashMap, HashMapExt};
+
 use super::node::{Aggregate, Choose, RangeCall, RangeSource, Root, Scalar, Subquery, Vector};
 use crate::evaluate::column::Steps;
 use crate::evaluate::range::subquery_steps;
@@ -38,9 +40,11 @@ pub(crate) enum CutKind {
 
 /// Cuts a plan; `None` where that is not possible, or not worth it.
 pub(crate) fn split(root: &Root, steps: Steps) -> Option<Split> {
-    let mut cutter = Cutter { cuts: Vec::new() };
+    let mut cutter = Cutter { cuts: Vec::new(), shared: HashMap::new() };
     let outer = match root {
-        Root::Vector(vector) if is_per_series(vector) => Root::Vector(cutter.part(steps, CutKind::Series(vector.clone()))),
+        Root::Vector(vector) if is_per_series(vector) => {
+            Root::Vector(cutter.part(steps, CutKind::Series(vector.clone())))
+        }
         Root::Vector(vector) => Root::Vector(cutter.vector(vector, steps)?),
         Root::Scalar(scalar) => Root::Scalar(cutter.scalar(scalar, steps)?),
         Root::Matrix(_) | Root::String(_) => return None,
@@ -50,6 +54,8 @@ pub(crate) fn split(root: &Root, steps: Steps) -> Option<Split> {
 
 struct Cutter {
     cuts: Vec<Cut>,
+    /// What has become of vectors that occur more than once.
+    shared: HashMap<(usize, Steps), Vector>,
 }
 
 impl Cutter {
@@ -66,6 +72,7 @@ impl Cutter {
         let mut vector = vector.clone();
         match &mut vector {
             Vector::Selector(_) | Vector::AbsentOverTime { .. } | Vector::Info(_) | Vector::Part(_) => return None,
+            Vector::Shared { id, input } => return self.shared(*id, input, steps),
             Vector::Aggregate(aggregate) => return self.aggregate(aggregate, steps),
             Vector::Choose(choose) => return self.choose(choose, steps),
             Vector::RangeCall(call) => self.range_call(call, steps)?,
@@ -102,6 +109,16 @@ impl Cutter {
             | Vector::Distinct(input) => **input = self.vector(input, steps)?,
         }
         Some(vector)
+    }
+
+    fn shared(&mut self, id: usize, input: &Vector, steps: Steps) -> Option<Vector> {
+        if let Some(known) = self.shared.get(&(id, steps)) {
+            return Some(known.clone());
+        }
+        let input = Box::new(self.vector(input, steps)?);
+        let shared = Vector::Shared { id, input };
+        self.shared.insert((id, steps), shared.clone());
+        Some(shared)
     }
 
     /// Series as they are, where nothing less will do.
@@ -196,7 +213,9 @@ fn is_per_series(vector: &Vector) -> bool {
         }
         Vector::Map(map) => is_per_series(&map.input) && map.parameters.iter().all(is_free),
         Vector::ScalarSide(side) => is_per_series(&side.input) && is_free(&side.scalar),
-        Vector::StepTime { input, .. } | Vector::Negate { input, .. } | Vector::Invariant(input) => is_per_series(input),
+        Vector::StepTime { input, .. } | Vector::Negate { input, .. } | Vector::Invariant(input) => {
+            is_per_series(input)
+        }
         _ => false,
     }
 }

@@ -9,6 +9,10 @@ use super::*;
 use crate::services::{Part, Running, Services};
 
 fn admin() -> (Router, Services) {
+    admin_with(true)
+}
+
+fn admin_with(instrumentation: bool) -> (Router, Services) {
     let part = Part::new("distributor", &[], |_| async { Ok(Running::passive()) });
     let services = Services::new(vec![part]).unwrap();
     let registry = MetricsRegistry::default();
@@ -20,6 +24,7 @@ fn admin() -> (Router, Services) {
         services: services.view(),
         registry,
         clock: ManualClock::at(1_793_491_200_000),
+        instrumentation,
         config: Arc::new(|mode| Ok(format!("mode: {}\n", mode.unwrap_or("full")))),
         runtime_config: None,
         links: COMMON_LINKS.to_vec(),
@@ -53,6 +58,14 @@ async fn pages_tell_people_and_programs() {
     assert_eq!(get(&router, "/api/v1/status/flags", "").await.1, r#"{"data":{},"status":"success"}"#);
     assert_eq!(get(&router, "/debug/pprof/heap", "").await.0, 501);
     assert!(get(&router, "/debug/pprof/threads", "").await.1.lines().count() > 1);
+}
+
+#[tokio::test]
+async fn metrics_and_threads_are_not_shown_where_that_is_not_wanted() {
+    let (router, _services) = admin_with(false);
+    for (path, expected) in [("/metrics", 404), ("/debug/pprof/threads", 404), ("/services", 200)] {
+        assert_eq!(get(&router, path, "").await.0, expected, "{path}");
+    }
 }
 
 #[tokio::test]

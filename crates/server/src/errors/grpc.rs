@@ -2,7 +2,8 @@
 //!
 //! The status code and the message are for everyone. What only norn knows of an error (its kind, the original's id, the
 //! HTTP status, the pause, whether the rest was accepted) travels in the status' details, in the form that gRPC
-//! tools can print: a `google.rpc.Status` with one `Any`. A peer that finds none keeps what the code says.
+//! tools can print: a `google.rpc.Status` with an `Any`. A peer that finds none keeps what the code says. A pause
+//! travels as `google.rpc.RetryInfo` too: without it, OpenTelemetry's clients drop what was refused for its rate.
 
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use prost::Message;
 use tonic::{Code, Status};
 
 const TYPE_URL: &str = "type.googleapis.com/norn.ErrorDetails";
+
+const RETRY_INFO_TYPE_URL: &str = "type.googleapis.com/google.rpc.RetryInfo";
 
 /// `google.rpc.Status`.
 #[derive(Clone, PartialEq, Message)]
@@ -30,6 +33,22 @@ struct Any {
     type_url: String,
     #[prost(bytes = "vec", tag = "2")]
     value: Vec<u8>,
+}
+
+/// `google.rpc.RetryInfo`.
+#[derive(Clone, PartialEq, Message)]
+struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    retry_delay: Option<Delay>,
+}
+
+/// `google.protobuf.Duration`.
+#[derive(Clone, PartialEq, Message)]
+struct Delay {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanos: i32,
 }
 
 /// What a status code cannot say.
@@ -75,11 +94,13 @@ pub fn to_status(error: &Error) -> Status {
         retry_after_ms: error.retry_after().map_or(0, |after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
         rest_accepted: error.rest_accepted(),
     };
-    let status = RpcStatus {
-        code: error.grpc_code(),
-        message: error.message().to_owned(),
-        details: vec![Any { type_url: TYPE_URL.to_owned(), value: details.encode_to_vec() }],
-    };
+    let mut any = vec![Any { type_url: TYPE_URL.to_owned(), value: details.encode_to_vec() }];
+    any.extend(error.retry_after().map(|after| {
+        let seconds = i64::try_from(after.as_secs()).unwrap_or(i64::MAX);
+        let retry_delay = Some(Delay { seconds, nanos: after.subsec_nanos().cast_signed() });
+        Any { type_url: RETRY_INFO_TYPE_URL.to_owned(), value: RetryInfo { retry_delay }.encode_to_vec() }
+    }));
+    let status = RpcStatus { code: error.grpc_code(), message: error.message().to_owned(), details: any };
     Status::with_details(Code::from_i32(error.grpc_code()), error.message(), status.encode_to_vec().into())
 }
 
@@ -149,6 +170,19 @@ mod tests {
         assert_eq!((back.id(), back.http_status()), (error.id(), 400));
         assert_eq!((back.retry_after(), back.rest_accepted()), (error.retry_after(), true));
         assert_eq!(from_status(&to_status(&error), &[]).id(), None);
+    }
+
+    #[test]
+    fn a_pause_is_told_in_the_words_of_every_client() {
+        let pause = |error: &Error| {
+            let decoded = RpcStatus::decode(to_status(error).details()).unwrap();
+            let info = decoded.details.iter().find(|any| any.type_url == RETRY_INFO_TYPE_URL)?;
+            RetryInfo::decode(info.value.as_slice()).unwrap().retry_delay
+        };
+        let error = Error::new(ErrorKind::LimitReached, "slow down");
+        assert_eq!(pause(&error), None);
+        let error = error.with_retry_after(Duration::from_millis(6500));
+        assert_eq!(pause(&error), Some(Delay { seconds: 6, nanos: 500_000_000 }));
     }
 
     #[test]

@@ -20,9 +20,9 @@ use http_body::{Frame, SizeHint};
 use norn_base::Error;
 use norn_base::clock::SharedClock;
 
-use super::request_log::{RequestLine, RequestLog};
+use super::request_log::{Ended, RequestLine, RequestLog};
 use super::requests::{Outcome, RequestMetrics, Route, StatusLabel, unmatched};
-use crate::errors::{self, FailureChain};
+use crate::errors::{self, Expected, FailureChain};
 use crate::tenant::is_grpc;
 
 /// Measures and logs the requests of the routers that it wraps.
@@ -74,10 +74,12 @@ async fn observe(State(observer): State<RequestObserver>, request: Request, next
         // A client that went away before there was an answer.
         outcome: Outcome { status: if grpc { StatusLabel::Grpc(1) } else { StatusLabel::Http(499) }, websocket },
         chain: None,
+        expected: false,
         response_bytes: 0,
     };
     let response = run_caught(next, request, grpc).await;
     watch.chain = response.extensions().get::<FailureChain>().cloned();
+    watch.expected = response.extensions().get::<Expected>().is_some();
     if grpc {
         // A code in the headers is final; otherwise it comes with the trailers.
         if let Some(code) = grpc_code(response.headers()) {
@@ -120,6 +122,7 @@ struct Watch {
     started: Duration,
     outcome: Outcome,
     chain: Option<FailureChain>,
+    expected: bool,
     response_bytes: u64,
 }
 
@@ -129,8 +132,15 @@ impl Drop for Watch {
         let duration = self.observer.clock.monotonic().saturating_sub(self.started);
         self.observer.metrics.observe_duration(&self.route, self.outcome, duration);
         self.route.response_bytes.observe(self.response_bytes as f64);
-        let (route, chain) = (&*self.route.name, self.chain.as_ref());
-        self.observer.log.write(&self.line, route, self.outcome.status, duration, chain);
+        let status = self.outcome.status;
+        let ended = Ended {
+            route: &self.route.name,
+            status,
+            failed: status.is_failure() && !self.expected,
+            duration,
+            chain: self.chain.as_ref(),
+        };
+        self.observer.log.write(&self.line, &ended);
     }
 }
 

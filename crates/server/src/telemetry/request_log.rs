@@ -47,6 +47,17 @@ pub(super) struct RequestLine {
     headers: Option<String>,
 }
 
+/// How a request ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ended<'a> {
+    pub(super) route: &'a str,
+    pub(super) status: StatusLabel,
+    /// Whether someone who runs norn should know.
+    pub(super) failed: bool,
+    pub(super) duration: Duration,
+    pub(super) chain: Option<&'a FailureChain>,
+}
+
 impl RequestLog {
     /// Notes what the end of the request no longer knows.
     pub(super) fn start(&self, request: &Request) -> RequestLine {
@@ -78,15 +89,8 @@ impl RequestLog {
     }
 
     /// Writes the line of a request that has ended.
-    pub(super) fn write(
-        &self,
-        line: &RequestLine,
-        route: &str,
-        status: StatusLabel,
-        duration: Duration,
-        chain: Option<&FailureChain>,
-    ) {
-        let failed = status.is_failure();
+    pub(super) fn write(&self, line: &RequestLine, ended: &Ended<'_>) {
+        let Ended { route, status, failed, duration, chain } = *ended;
         let wanted = match (failed, self.at_info) {
             (true, _) => tracing::enabled!(Level::WARN),
             (false, true) => tracing::enabled!(Level::INFO),

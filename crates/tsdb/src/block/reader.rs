@@ -74,6 +74,10 @@ impl BlockReader {
         self.parts.range()
     }
 
+    pub(super) fn parts(&self) -> Arc<BlockParts> {
+        self.parts.clone()
+    }
+
     /// Its index.
     pub fn index(&self) -> &IndexReader {
         &self.parts.index

@@ -22,9 +22,9 @@ use crate::index::SeriesEntry;
 use crate::index::matching::{MatchingSeries, fulfils};
 
 /// What a poll may spend. A unit is what a float sample costs, some ten nanoseconds; so a batch holds 640 KiB of floats.
-const POLL_UNITS: usize = 40_000;
+pub(super) const POLL_UNITS: usize = 40_000;
 /// What reading the labels of a series costs.
-const SERIES_UNITS: usize = 100;
+pub(super) const SERIES_UNITS: usize = 100;
 /// What a histogram costs.
 const HISTOGRAM_UNITS: usize = 40;
 
@@ -56,8 +56,9 @@ enum Found {
 
 /// Memory that is used again for each series.
 #[derive(Default)]
-struct Scratch {
-    put_off: Vec<Matcher>,
+pub(super) struct Scratch {
+    /// Matchers that the search left to be asked for each series.
+    pub(super) put_off: Vec<Matcher>,
     entry: SeriesEntry,
     encoded: Vec<u8>,
 }
@@ -170,7 +171,7 @@ impl Iterator for Found {
 
 impl Scratch {
     /// Reads a series. Returns its labels and their hash, or nothing where it does not belong to the answer.
-    fn load(
+    pub(super) fn load(
         &mut self,
         block: &BlockParts,
         request: &SeriesRequest,
@@ -201,11 +202,7 @@ impl Scratch {
             return Ok(0);
         }
         let before = batch.sample_count();
-        let cost = if block.tombstones.is_empty() {
-            decode_series(block, &self.entry, &[request.range], batch)?
-        } else {
-            decode_series(block, &self.entry, &block.tombstones.kept(u64::from(id), request.range), batch)?
-        };
+        let cost = self.append_samples(block, request, id, batch)?;
         if batch.sample_count() == before {
             // Its chunks reach over the range, but no sample lies in it.
             batch.pop_series();
@@ -213,8 +210,28 @@ impl Scratch {
         Ok(cost)
     }
 
+    /// Appends the samples of the series that was loaded last to the last series of the batch. Returns what that cost.
+    pub(super) fn append_samples(
+        &self,
+        block: &BlockParts,
+        request: &SeriesRequest,
+        id: u32,
+        batch: &mut SeriesBatch,
+    ) -> Result<usize, FileError> {
+        if block.tombstones.is_empty() {
+            decode_series(block, &self.entry, &[request.range], batch)
+        } else {
+            decode_series(block, &self.entry, &block.tombstones.kept(u64::from(id), request.range), batch)
+        }
+    }
+
+    /// The canonical labels of the series that was loaded last.
+    pub(super) fn encoded(&self) -> &[u8] {
+        &self.encoded
+    }
+
     /// What a projection leaves of the labels of the series that was loaded last.
-    fn projected(&mut self, block: &BlockParts, projection: &Projection) -> Result<Labels, FileError> {
+    pub(super) fn projected(&mut self, block: &BlockParts, projection: &Projection) -> Result<Labels, FileError> {
         self.encoded.clear();
         let wants = |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| projection.wants(name));
         block.index.encode_labels(&self.entry, &mut self.encoded, wants)?;

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use norn_model::Labels;
 use norn_model::sample::{is_stale, stale_nan};
-use norn_model::select::{SeriesBatch, SeriesRequest, SeriesStore};
+use norn_model::select::{SeriesBatch, SeriesRequest, SeriesSource, SeriesStore};
 
 use super::meta::Compaction;
 use super::writer::{BlockDescription, BlockWriter, ChunkToWrite};
@@ -36,6 +36,16 @@ pub(crate) fn chunks(text: &str) -> Vec<EncodedChunk> {
 
 /// Writes a block of level 1 over 0 to 1000 ms; series as `(labels, chunks)` in any order.
 pub(crate) fn write_block(parent: &Path, number: u32, series: &[(&str, &str)]) -> BlockMeta {
+    write_block_over(parent, number, 0..1000, series)
+}
+
+/// Writes a block of level 1 over some milliseconds.
+pub(crate) fn write_block_over(
+    parent: &Path,
+    number: u32,
+    times: std::ops::Range<i64>,
+    series: &[(&str, &str)],
+) -> BlockMeta {
     let mut series: Vec<_> = series.iter().map(|(pairs, samples)| (labels(pairs), chunks(samples))).collect();
     series.sort_by(|left, right| left.0.cmp(&right.0));
     let mut symbols: Vec<String> = Vec::new();
@@ -49,8 +59,8 @@ pub(crate) fn write_block(parent: &Path, number: u32, series: &[(&str, &str)]) -
         writer.add_series(labels.as_ref(), chunks.iter().map(to_write)).unwrap();
     }
     let description = BlockDescription {
-        min_time: 0,
-        max_time: 1000,
+        min_time: times.start,
+        max_time: times.end,
         compaction: Compaction::of_head(ulid(number)),
         source: "receive".to_owned(),
         ..BlockDescription::default()
@@ -69,7 +79,11 @@ pub(crate) fn open(parent: &Path, number: u32) -> BlockReader {
 
 /// The answer to a request: `a=1 b=2: 10:1.5 20:stale` for each series, in the order of the answer.
 pub(crate) fn answer(block: &BlockReader, request: SeriesRequest) -> Result<Vec<String>, norn_base::Error> {
-    let mut source = block.select(request);
+    read_lines(block.select(request))
+}
+
+/// What a source yields, as [`answer`] shows it.
+pub(crate) fn read_lines(mut source: Box<dyn SeriesSource>) -> Result<Vec<String>, norn_base::Error> {
     let mut context = Context::from_waker(Waker::noop());
     let mut batch = SeriesBatch::default();
     let mut lines = Vec::new();

@@ -5,7 +5,7 @@ use std::io;
 use norn_base::{Error, ErrorKind};
 use norn_model::TenantId;
 use norn_model::write::{BatchId, WriteBatch};
-use norn_wal::{Position, Record};
+use norn_wal::{BatchName, Position, Record};
 
 use super::Database;
 use super::tenant::{Tenant, TenantState};
@@ -38,11 +38,27 @@ pub enum AppendError {
     },
 }
 
+/// Whether a tenant takes a batch.
+fn admits(state: TenantState, batch: &WriteBatch) -> bool {
+    match state {
+        TenantState::Active => true,
+        TenantState::EarlyCompacting { until_ms } => {
+            let floats = batch.samples().iter().map(|sample| sample.timestamp_ms);
+            let histograms = batch.histograms().iter().map(|sample| sample.timestamp_ms);
+            floats.chain(histograms).all(|timestamp_ms| timestamp_ms >= until_ms)
+        }
+        TenantState::ForceCompacting | TenantState::Closing | TenantState::Closed => false,
+    }
+}
+
 /// As the original words it.
 fn refusal(state: TenantState) -> &'static str {
     match state {
         TenantState::ForceCompacting => {
             "TSDB Head forced compaction in progress and no write request is currently allowed"
+        }
+        TenantState::EarlyCompacting { .. } => {
+            "TSDB Head early compaction in progress and the write request contains samples overlapping with it"
         }
         TenantState::Active | TenantState::Closing | TenantState::Closed => "TSDB is closing",
     }
@@ -80,7 +96,7 @@ impl Database {
         let staged = tenant.head().stage(batch, limits, now_s);
         // The state is looked at while the head's gate is held: see `Tenant::state`.
         let state = tenant.state();
-        if state != TenantState::Active {
+        if !admits(state, batch) {
             return Err(AppendError::Refused { state });
         }
         tenant.note_append(now_ms);
@@ -99,12 +115,14 @@ impl Database {
         batch: BatchId,
         staged: &Staged<'_>,
     ) -> Result<Position, norn_wal::AppendError> {
+        let BatchId { distributor, incarnation, sequence } = batch;
+        let name = BatchName { distributor, incarnation, sequence };
         let mut payload = self.payloads.lock().pop().unwrap_or_default();
         let outcome = loop {
             let segment = self.log.segment();
             payload.clear();
             staged.encode(segment, &mut payload);
-            let record = Record { kind: RECORD_BATCH, tenant: tenant.id().as_str(), batch, payload: &payload };
+            let record = Record { kind: RECORD_BATCH, tenant: tenant.id().as_str(), batch: name, payload: &payload };
             match self.log.append(&record, Some(segment)) {
                 // Series that were defined in the last segment have to be defined again in this one.
                 Err(norn_wal::AppendError::SegmentChanged { .. }) => {}
@@ -121,7 +139,7 @@ impl Database {
     /// Notes in the log that a tenant is gone: its records up to here mean nothing.
     pub(super) fn write_tombstone(&self, tenant: &Tenant) -> io::Result<()> {
         let tenant = tenant.id().as_str();
-        let record = Record { kind: RECORD_TENANT_GONE, tenant, batch: BatchId::default(), payload: &[] };
+        let record = Record { kind: RECORD_TENANT_GONE, tenant, batch: BatchName::default(), payload: &[] };
         self.log.append(&record, None).map(drop).map_err(io::Error::other)
     }
 }

@@ -3,8 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use norn_model::write::BatchId;
-use norn_wal::{CheckpointWriter, Record};
+use norn_wal::{BatchName, CheckpointWriter, Record};
 
 use super::Database;
 use super::tenant::Tenant;
@@ -20,8 +19,16 @@ impl Database {
             let Some(tenant) = self.tenant(&id) else { continue };
             let Some(first) = tenant.log_use.lock().first_segment() else { continue };
             let is_far_behind = current.saturating_sub(first) > self.settings.segments_behind_max;
-            let first = if is_far_behind { self.checkpoint(&tenant)? } else { first };
-            needed = needed.min(first);
+            let checkpointed = is_far_behind.then(|| self.checkpoint(&tenant));
+            needed = needed.min(match checkpointed {
+                None => first,
+                Some(Ok(first)) => first,
+                Some(Err(error)) => {
+                    // The others' segments go nevertheless: on a full disk that is what helps.
+                    tracing::error!(tenant = %id, %error, "failed to write a checkpoint");
+                    first
+                }
+            });
         }
         self.log.remove_segments_before(needed)
     }
@@ -38,7 +45,7 @@ impl Database {
         let id = tenant.id().as_str();
         let mut writer = CheckpointWriter::create(&self.log, id, position)?;
         tenant.head().checkpoint(|kind, payload| {
-            writer.append(&Record { kind, tenant: id, batch: BatchId::default(), payload })
+            writer.append(&Record { kind, tenant: id, batch: BatchName::default(), payload })
         })?;
         let checkpoint = writer.finish()?;
         let max_ms = tenant.head().max_ms();

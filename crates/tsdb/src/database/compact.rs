@@ -34,6 +34,11 @@ pub enum CutReason {
     Due,
     /// It has had no samples for long: everything is cut.
     Idle,
+    /// It has too many series, most of which get no samples any more: everything before a time is cut.
+    Early {
+        /// Milliseconds since the Unix epoch.
+        until_ms: i64,
+    },
     /// Someone asks for it, or the process ends for good: everything is cut.
     Forced,
 }
@@ -92,14 +97,16 @@ impl Tenant {
 impl Database {
     /// Cuts the head of a tenant to blocks. Returns the new blocks. Takes long; appends go on, unless all is cut.
     pub fn compact(&self, tenant: &Arc<Tenant>, reason: CutReason) -> Result<Vec<Arc<LocalBlock>>, CompactError> {
-        if reason == CutReason::Due {
-            return self.compact_steps(tenant, false);
-        }
-        if !tenant.enter(TenantState::ForceCompacting) {
+        let (state, until_ms) = match reason {
+            CutReason::Due => return self.compact_steps(tenant, None),
+            CutReason::Early { until_ms } => (TenantState::EarlyCompacting { until_ms }, until_ms),
+            CutReason::Idle | CutReason::Forced => (TenantState::ForceCompacting, i64::MAX),
+        };
+        if !tenant.enter(state) {
             return Err(CompactError::Busy { state: tenant.state() });
         }
-        let outcome = self.compact_steps(tenant, true);
-        tenant.leave(TenantState::ForceCompacting);
+        let outcome = self.compact_steps(tenant, Some(until_ms));
+        tenant.leave(state);
         outcome
     }
 
@@ -122,11 +129,12 @@ impl Database {
         made
     }
 
-    fn compact_steps(&self, tenant: &Arc<Tenant>, everything: bool) -> Result<Vec<Arc<LocalBlock>>, CompactError> {
+    /// `until_ms`: everything before it is cut; without it only blocks that are complete.
+    fn compact_steps(&self, tenant: &Arc<Tenant>, until_ms: Option<i64>) -> Result<Vec<Arc<LocalBlock>>, CompactError> {
         let mut compacting = tenant.compacting.lock();
         tenant.drop_pending(&mut compacting);
         let mut made = Vec::new();
-        while let Some(range) = next_range(tenant, &compacting, everything) {
+        while let Some(range) = next_range(tenant, &compacting, until_ms) {
             tenant.head().raise_floor(range.end_ms);
             drop(tenant.head().exclusive());
             let block = self.cut_in_order(tenant, range)?;
@@ -134,24 +142,34 @@ impl Database {
             publish(tenant, &mut compacting, block.as_slice(), |pending| pending.floor_ms = Some(range.end_ms))?;
             made.extend(block);
         }
+        // Late samples that a reader still keeps from being dropped would go into a second block.
+        if compacting.pending.as_ref().is_none_or(|pending| pending.late.is_empty()) {
+            made.extend(self.cut_all_late(tenant, &mut compacting)?);
+        }
+        self.forget_log(tenant, &compacting)?;
+        tenant.drop_pending(&mut compacting);
+        Ok(made)
+    }
+
+    fn cut_all_late(
+        &self,
+        tenant: &Arc<Tenant>,
+        compacting: &mut Compacting,
+    ) -> Result<Vec<Arc<LocalBlock>>, CompactError> {
         let late_position = {
             // All late samples whose records lie before this position are published, and will be taken.
             let _nobody_appends = tenant.head().exclusive();
             self.log.position()
         };
         let late = tenant.head().take_late();
-        if !late.is_empty() {
-            let blocks = self.cut_late(tenant, &late)?;
-            compacting.head_state.set_late_position(late_position);
-            publish(tenant, &mut compacting, &blocks, |pending| pending.late.push(late))?;
-            made.extend(blocks);
-        } else if !made.is_empty() {
-            compacting.head_state.set_late_position(late_position);
+        let blocks = self.cut_late(tenant, &late)?;
+        compacting.head_state.set_late_position(late_position);
+        if late.is_empty() {
             compacting.head_state.write(tenant.directory())?;
+        } else {
+            publish(tenant, compacting, &blocks, |pending| pending.late.push(late))?;
         }
-        self.forget_log(tenant, &compacting)?;
-        tenant.drop_pending(&mut compacting);
-        Ok(made)
+        Ok(blocks)
     }
 
     /// What blocks have is not needed of the log.
@@ -170,7 +188,7 @@ impl Database {
 
     fn cut_late(&self, tenant: &Tenant, late: &TakenLate) -> Result<Vec<Arc<LocalBlock>>, CompactError> {
         let mut made = Vec::new();
-        for range in late.ranges(tenant.head().range_ms()) {
+        for range in late.ranges(tenant.head().range_ms())? {
             match self.cut_late_range(tenant, late, range) {
                 Ok(block) => made.extend(block),
                 Err(error) => {
@@ -199,7 +217,8 @@ impl Database {
             hints: vec![HINT_FROM_OUT_OF_ORDER.to_owned()],
             ..Compaction::default()
         };
-        let label = self.settings.late_block_label.then(|| (LATE_LABEL.to_owned(), "true".to_owned()));
+        let is_labelled = self.settings.late_block_label || tenant.labels_late_blocks();
+        let label = is_labelled.then(|| (LATE_LABEL.to_owned(), "true".to_owned()));
         self.finish_block(tenant, writer, range, compaction, label.into_iter().collect())
     }
 
@@ -240,18 +259,25 @@ fn publish(
     Ok(())
 }
 
-/// The next block to cut. Its start is where the last one ended, or the head's oldest sample.
-fn next_range(tenant: &Tenant, compacting: &Compacting, everything: bool) -> Option<CutRange> {
+/// The next block to cut. Its start is where the last one ended, or the head's oldest sample; spans without samples, which
+/// may be years after one sample with a wrong time, are stepped over.
+fn next_range(tenant: &Tenant, compacting: &Compacting, until_ms: Option<i64>) -> Option<CutRange> {
     let head = tenant.head();
     let cut_ms = compacting.pending.as_ref().and_then(|pending| pending.floor_ms).unwrap_or(i64::MIN);
     let start_ms = head.min_ms()?.max(cut_ms);
-    let newest_ms = head.max_ms()?;
+    let newest_ms = head.max_ms()?.min(until_ms.map_or(i64::MAX, |until_ms| until_ms.saturating_sub(1)));
     if start_ms > newest_ms {
         return None;
     }
     let range_ms = head.range_ms();
+    let first_ms = head.first_ms_from(start_ms)?;
+    let is_near = first_ms.div_euclid(range_ms) == start_ms.div_euclid(range_ms);
+    let start_ms = if is_near { start_ms } else { first_ms };
     let range_end_ms = start_ms.div_euclid(range_ms).saturating_add(1).saturating_mul(range_ms);
-    if everything {
+    if until_ms.is_some() {
+        if start_ms > newest_ms {
+            return None;
+        }
         return Some(CutRange { start_ms, end_ms: range_end_ms.min(newest_ms.saturating_add(1)) });
     }
     let is_due = newest_ms.saturating_sub(start_ms) > range_ms / 2 * 3;

@@ -21,7 +21,11 @@ struct SegmentUse {
 
 impl LogUse {
     /// A record was written to a segment. Records of other threads may be noted in between, so segments may go back.
+    /// Exemplars and metadata alone keep no segment: they may be lost with it when the process ends.
     pub(super) fn note(&mut self, segment: u64, max_ms: Option<i64>, late: bool) {
+        if max_ms.is_none() && !late {
+            return;
+        }
         let known = self.segments.iter_mut().rev().find(|known| known.segment == segment);
         match known {
             Some(known) => {
@@ -78,6 +82,7 @@ mod tests {
         log_use.note(1, Some(150), false);
         log_use.note(3, None, false);
         log_use.note(4, Some(400), false);
+        log_use.note(0, None, false);
         let at = |segment| Position { segment, offset: 80 };
         assert_eq!(log_use.first_segment(), Some(1));
         log_use.forget(151, at(2));

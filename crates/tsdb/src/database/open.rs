@@ -132,6 +132,7 @@ impl Database {
         let log_settings = LogSettings {
             segment_bytes: settings.segment_bytes,
             durability: settings.durability,
+            files: settings.log_files.clone(),
             ..LogSettings::new(directory.join(LOG_DIRECTORY))
         };
         let (log, reader, torn) = Log::open(log_settings, random.clone()).map_err(OpenError::Log)?;
@@ -184,7 +185,8 @@ impl Opener {
     }
 
     fn opening(&self, id: TenantId, directory: PathBuf, snapshot: Snapshot, head_state: HeadState) -> Opening {
-        let head = Arc::new(Head::new(self.settings.block_range_ms, &*self.random));
+        let head = Head::new(self.settings.block_range_ms, &*self.random);
+        let head = Arc::new(head.with_unlimited_metrics(self.settings.unlimited_metrics.clone()));
         if let Some(floor_ms) = head_state.floor_ms {
             head.raise_floor(floor_ms);
         }
@@ -302,6 +304,12 @@ impl Opener {
                 // A tenant that is gone, or one that never had anything. Only an empty directory is removed by this.
                 drop(std::fs::remove_dir(&directory));
                 continue;
+            }
+            let floor_ms = head.floor_ms();
+            let late_position = tenant.compacting.lock().head_state.late_position();
+            let unneeded = tenant.log_use.lock().forget(floor_ms, late_position);
+            if let Some(Err(error)) = unneeded.map(|checkpoint| checkpoint.remove()) {
+                tracing::warn!(tenant = %id, %error, "failed to remove a checkpoint that is not needed");
             }
             tenants.insert(id, tenant);
         }

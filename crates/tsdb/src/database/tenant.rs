@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use norn_model::TenantId;
@@ -20,6 +20,11 @@ pub enum TenantState {
     /// Nothing special.
     #[default]
     Active,
+    /// Its head is being cut to blocks up to a time: no batches with samples before it.
+    EarlyCompacting {
+        /// Milliseconds since the Unix epoch.
+        until_ms: i64,
+    },
     /// Its whole head is being cut to blocks: no writes.
     ForceCompacting,
     /// It is going away: no writes.
@@ -87,6 +92,7 @@ pub struct Tenant {
     pub(super) log_use: Mutex<LogUse>,
     pub(super) shipped: Mutex<Shipped>,
     last_append_ms: AtomicI64,
+    labels_late_blocks: AtomicBool,
 }
 
 impl Tenant {
@@ -104,6 +110,7 @@ impl Tenant {
             log_use: Mutex::default(),
             shipped: Mutex::default(),
             last_append_ms: AtomicI64::new(now_ms),
+            labels_late_blocks: AtomicBool::new(false),
         }
     }
 
@@ -130,6 +137,16 @@ impl Tenant {
     /// Its local blocks, ascending by time; those of late samples behind the others.
     pub fn blocks(&self) -> Vec<Arc<LocalBlock>> {
         self.snapshot.load().blocks.clone()
+    }
+
+    /// Whether its blocks of late samples get an external label, so that they are compacted apart.
+    pub fn labels_late_blocks(&self) -> bool {
+        self.labels_late_blocks.load(Ordering::Relaxed)
+    }
+
+    /// Says whether its blocks of late samples get that label from now on.
+    pub fn set_labels_late_blocks(&self, labels: bool) {
+        self.labels_late_blocks.store(labels, Ordering::Relaxed);
     }
 
     /// When it last got samples, in milliseconds since the Unix epoch; before the first, when it was opened.

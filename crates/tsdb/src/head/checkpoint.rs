@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use norn_model::select::Projection;
 
 use super::Head;
+use super::open_chunk::HeadChunk;
 use super::record::{RECORD_BATCH, RECORD_CHECKPOINT_HEAD, RECORD_CHECKPOINT_SERIES, Writer};
-use super::series::{HeadChunk, SeriesRef, State};
+use super::series::{SeriesRef, State};
 use super::shard::shard_of;
 
 /// Exemplars and metadata are put into records of about this size.

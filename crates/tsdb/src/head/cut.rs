@@ -1,18 +1,20 @@
 //! From the head into a block.
 //!
-//! Chunks never cross the edge of a block, so those that are not late go over as they are. Late samples go into blocks
+//! Chunks do not cross the edges between spans of blocks, so those that are not late go over as they are. Late samples go into blocks
 //! of their own, one for each span of time that they fall into, as Prometheus does it; their chunks overlap, so they are
 //! merged and encoded again.
 
 use std::collections::BTreeSet;
 
 use norn_model::select::Projection;
+use parking_lot::Mutex;
 
 use super::Head;
 use super::index::Index;
-use super::late::merge_late;
-use super::series::{HeadChunk, SeriesRef, State};
-use super::shard::shard_of;
+use super::late::{merge_chunks, visit_times};
+use super::open_chunk::HeadChunk;
+use super::series::{SeriesRef, State};
+use super::shard::{Shard, shard_of};
 use crate::block::writer::ChunkToWrite;
 use crate::block::{BlockWriter, FileError};
 use crate::chunk::ChunkError;
@@ -71,11 +73,23 @@ impl Head {
                 let shard = self.shards[shard_of(reference)].lock();
                 let Some(series) = shard.get(reference) else { continue };
                 series.collect_chunks(range.start_ms, range.end_ms - 1, &mut chunks);
+                clip(&mut chunks, range)?;
                 index.label_set(reference, &Projection::All, &mut buffer)
             };
             writer.add_series(labels.as_ref(), chunks.iter().map(to_write))?;
         }
         Ok(writer)
+    }
+
+    /// The first time from `from_ms` on at which a chunk that is not late starts, or `from_ms` where one reaches over it.
+    /// Cost: a walk over all series.
+    pub fn first_ms_from(&self, from_ms: i64) -> Option<i64> {
+        let first_of = |shard: &Mutex<Shard>| {
+            let shard = shard.lock();
+            let published = shard.iter(0).filter(|(_, series)| series.state == State::Published);
+            published.filter_map(|(_, series)| series.first_ms_from(from_ms)).min()
+        };
+        self.shards.iter().filter_map(first_of).min()
     }
 
     fn series_in(&self, range: CutRange) -> Vec<SeriesRef> {
@@ -122,7 +136,7 @@ impl Head {
         for reference in order {
             let place = by_reference.binary_search_by_key(&reference, |series| series.reference);
             let series = by_reference[place.expect("the order is one of these series")];
-            let chunks = merge_late(&series.chunks, range.start_ms, range.end_ms - 1)?;
+            let chunks = merge_chunks(&series.chunks, range.start_ms, range.end_ms - 1)?;
             let labels = self.index.read().label_set(reference, &Projection::All, &mut buffer);
             writer.add_series(labels.as_ref(), chunks.iter().map(to_write))?;
         }
@@ -147,16 +161,38 @@ impl TakenLate {
         self.series.is_empty()
     }
 
-    /// The ranges of blocks that late samples may fall into, ascending.
-    pub fn ranges(&self, range_ms: i64) -> Vec<CutRange> {
+    /// The ranges of blocks that late samples fall into, ascending.
+    pub fn ranges(&self, range_ms: i64) -> Result<Vec<CutRange>, CutError> {
         let mut starts = BTreeSet::new();
         for chunk in self.series.iter().flat_map(|series| &series.chunks) {
-            let (first, last) = (chunk.min_ms.div_euclid(range_ms), chunk.max_ms.div_euclid(range_ms));
-            starts.extend(first..=last);
+            // A chunk may reach over years with nothing in between, so its bounds alone do not tell.
+            visit_times(chunk, |timestamp_ms| {
+                starts.insert(timestamp_ms.div_euclid(range_ms));
+            })?;
         }
-        let range = |start: i64| CutRange { start_ms: start * range_ms, end_ms: (start + 1) * range_ms };
-        starts.into_iter().map(range).collect()
+        let range = |start: i64| CutRange {
+            start_ms: start.saturating_mul(range_ms),
+            end_ms: start.saturating_add(1).saturating_mul(range_ms),
+        };
+        Ok(starts.into_iter().map(range).collect())
     }
+}
+
+/// Cuts off what of the first and the last chunk lies outside a range. Only the edges of an early compaction lie inside
+/// chunks, so nothing is encoded again as a rule.
+fn clip(chunks: &mut Vec<HeadChunk>, range: CutRange) -> Result<(), ChunkError> {
+    let is_inside = |chunk: &HeadChunk| chunk.min_ms >= range.start_ms && chunk.max_ms < range.end_ms;
+    if chunks.iter().all(is_inside) {
+        return Ok(());
+    }
+    for chunk in std::mem::take(chunks) {
+        if is_inside(&chunk) {
+            chunks.push(chunk);
+        } else {
+            chunks.extend(merge_chunks(&[chunk], range.start_ms, range.end_ms - 1)?);
+        }
+    }
+    Ok(())
 }
 
 fn to_write(chunk: &HeadChunk) -> ChunkToWrite<'_> {

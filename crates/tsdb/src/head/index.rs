@@ -212,6 +212,17 @@ impl Index {
         self.series.get(reference as usize).map_or(&[], |pairs| pairs)
     }
 
+    /// The pairs with a name, in no order.
+    pub(crate) fn pairs_named(&self, name: &str) -> Vec<PairId> {
+        let name = self.names_by_text.get(name).map(|name| &self.names[*name as usize]);
+        name.map_or_else(Vec::new, |name| name.pairs.iter().copied().collect())
+    }
+
+    /// The series with a pair, ascending.
+    pub(crate) fn pair_series(&self, pair: PairId) -> &[SeriesRef] {
+        &self.pairs[pair as usize].series
+    }
+
     /// Name and value of a pair, whose number is the index of [`Index::pair_ranks`].
     pub(crate) fn pair(&self, pair: usize) -> (&str, &str) {
         let pair = &self.pairs[pair];

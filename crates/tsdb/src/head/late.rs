@@ -7,7 +7,8 @@
 use norn_model::write::WriteHistogram;
 use norn_model::{FloatHistogram, Histogram};
 
-use super::series::{HeadChunk, Value};
+use super::open_chunk::HeadChunk;
+use super::series::Value;
 use crate::chunk::{ChunkError, Encoding, HistogramAppender, HistogramDecoder, XorAppender, XorDecoder};
 
 /// Samples in a chunk of a block of late samples.
@@ -91,11 +92,11 @@ impl LateSamples {
     }
 }
 
-/// Late chunks of one series, in the order in which they arrived, as chunks that ascend without overlap: all samples
+/// Chunks of one series, in the order in which they arrived, as chunks that ascend without overlap: all samples
 /// inside `start_ms..=end_ms`, of each time the first.
 ///
 /// Histograms with integer counts stay such.
-pub(crate) fn merge_late(chunks: &[HeadChunk], start_ms: i64, end_ms: i64) -> Result<Vec<HeadChunk>, ChunkError> {
+pub(crate) fn merge_chunks(chunks: &[HeadChunk], start_ms: i64, end_ms: i64) -> Result<Vec<HeadChunk>, ChunkError> {
     let mut samples: Vec<(i64, LateValue)> = Vec::new();
     for chunk in chunks {
         decode(chunk, |timestamp_ms, value| {
@@ -112,6 +113,11 @@ pub(crate) fn merge_late(chunks: &[HeadChunk], start_ms: i64, end_ms: i64) -> Re
         encode(part, &mut merged);
     }
     Ok(merged)
+}
+
+/// Hands out the times of a chunk's samples.
+pub(crate) fn visit_times(chunk: &HeadChunk, mut visit: impl FnMut(i64)) -> Result<(), ChunkError> {
+    decode(chunk, |timestamp_ms, _| visit(timestamp_ms))
 }
 
 fn decode(chunk: &HeadChunk, mut visit: impl FnMut(i64, LateValue)) -> Result<(), ChunkError> {

@@ -6,7 +6,7 @@ use norn_model::histogram::ResetHint;
 use norn_model::select::{SeriesBatch, TimeRange};
 use norn_model::{FloatHistogram, Labels};
 
-use super::series::HeadChunk;
+use super::open_chunk::HeadChunk;
 use crate::chunk::{ChunkError, decode_into};
 
 /// Scratch space for merging.

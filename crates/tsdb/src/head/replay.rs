@@ -12,10 +12,11 @@ use norn_model::labels::LabelsRef;
 use norn_model::select::Projection;
 
 use super::Head;
+use super::open_chunk::HeadChunk;
 use super::record::{
     RECORD_BATCH, RECORD_CHECKPOINT_HEAD, RECORD_CHECKPOINT_SERIES, Reader, RecordError, Row, read_batch,
 };
-use super::series::{HeadChunk, Series, SeriesRef, State, Value};
+use super::series::{Series, SeriesRef, State, Value};
 use super::shard::{reference_at, shard_of, shard_of_hash};
 use crate::chunk::Encoding;
 
@@ -108,8 +109,8 @@ impl HeadReplay {
                     replayed.without_series += 1;
                     return;
                 };
-                let labels = || self.labels(*reference);
-                self.head.exemplars.lock().add(series, labels, exemplar, self.exemplars_max);
+                let labels = self.labels(*reference);
+                self.head.exemplars.lock().add(series, || labels, exemplar, self.exemplars_max);
             }
             Row::Metadata(metadata) => self.head.metadata.lock().add(&metadata, self.now_s),
         }

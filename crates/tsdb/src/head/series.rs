@@ -8,55 +8,14 @@
 //! equal length and have about 120 samples. A chunk therefore never crosses the edge of a block, and a block takes
 //! chunks over as they are.
 
-use std::sync::Arc;
-
 use norn_model::write::WriteHistogram;
-use norn_model::{FloatHistogram, Histogram};
 
 use super::late::LateSamples;
-use crate::chunk::{Encoding, HistogramAppender, XorAppender};
+use super::open_chunk::{ChunkRules, HISTOGRAM_SAMPLES_MIN, HeadChunk, OpenHistograms, chunk_end};
+use crate::chunk::{Encoding, XorAppender};
 
 /// The series of a tenant that a posting list names. Given again once a series is gone.
 pub type SeriesRef = u32;
-
-/// When open chunks end.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ChunkRules {
-    /// Length of a block in milliseconds; chunks end at its multiples.
-    pub(crate) range_ms: i64,
-    /// About as many float samples go into a chunk.
-    pub(crate) samples: u16,
-    /// About as many bytes of histograms go into a chunk.
-    pub(crate) histogram_bytes: usize,
-}
-
-impl ChunkRules {
-    /// The rules of Prometheus for blocks of this length.
-    pub(crate) fn new(range_ms: i64) -> Self {
-        Self { range_ms, samples: 120, histogram_bytes: 1024 }
-    }
-
-    /// Where the block that holds `timestamp_ms` ends.
-    pub(crate) fn range_end(&self, timestamp_ms: i64) -> i64 {
-        timestamp_ms.div_euclid(self.range_ms).saturating_add(1).saturating_mul(self.range_ms)
-    }
-}
-
-/// A chunk of histograms has at least so many, unless a block ends.
-const HISTOGRAM_SAMPLES_MIN: u16 = 10;
-
-/// A finished chunk.
-#[derive(Debug, Clone)]
-pub struct HeadChunk {
-    /// Time of the first sample, milliseconds since the Unix epoch.
-    pub min_ms: i64,
-    /// Time of the last sample.
-    pub max_ms: i64,
-    /// How `data` is laid out.
-    pub encoding: Encoding,
-    /// As it lies in a block, shared with readers.
-    pub data: Arc<[u8]>,
-}
 
 /// A sample's value as it arrived.
 #[derive(Debug, Clone, Copy)]
@@ -117,15 +76,6 @@ struct Rare {
     /// The newest histogram, to tell a repetition from a contradiction; none where the newest sample is a float.
     last: Option<WriteHistogram>,
     late: LateSamples,
-}
-
-/// The open chunk, if it is one of histograms.
-#[derive(Debug, Default)]
-enum OpenHistograms {
-    #[default]
-    None,
-    Integer(HistogramAppender<Histogram>),
-    Float(HistogramAppender<FloatHistogram>),
 }
 
 impl Series {
@@ -335,6 +285,13 @@ impl Series {
             || self.open().is_some_and(|(min_ms, _, _)| overlaps(min_ms, self.last_ms))
     }
 
+    /// Where the first chunk starts that does not end before `from_ms`, and no earlier than that; late ones aside.
+    pub(crate) fn first_ms_from(&self, from_ms: i64) -> Option<i64> {
+        let closed = self.closed.iter().flat_map(|closed| closed.iter()).find(|chunk| chunk.max_ms >= from_ms);
+        let open = self.open().filter(|_| self.last_ms >= from_ms).map(|open| open.0);
+        closed.map(|chunk| chunk.min_ms).or(open).map(|min_ms| min_ms.max(from_ms))
+    }
+
     /// Whether the newest sample is a histogram, and with how many buckets.
     pub(crate) fn last_buckets(&self) -> Option<usize> {
         let rare = self.rare.as_ref()?;
@@ -410,59 +367,4 @@ impl Series {
         let rare = self.rare.as_ref().map_or(0, |rare| size_of::<Rare>() + rare.late.memory_bytes());
         self.floats.capacity() + closed + rare
     }
-}
-
-impl OpenHistograms {
-    fn integer(&mut self) -> &mut HistogramAppender<Histogram> {
-        if !matches!(self, Self::Integer(_)) {
-            *self = Self::Integer(HistogramAppender::new());
-        }
-        let Self::Integer(open) = self else { unreachable!("made just above") };
-        open
-    }
-
-    fn float(&mut self) -> &mut HistogramAppender<FloatHistogram> {
-        if !matches!(self, Self::Float(_)) {
-            *self = Self::Float(HistogramAppender::new());
-        }
-        let Self::Float(open) = self else { unreachable!("made just above") };
-        open
-    }
-
-    fn encoding(&self) -> Encoding {
-        match self {
-            Self::Float(_) => Encoding::FloatHistogram,
-            Self::None | Self::Integer(_) => Encoding::Histogram,
-        }
-    }
-
-    fn bytes(&self) -> Option<&[u8]> {
-        match self {
-            Self::None => None,
-            Self::Integer(open) => Some(open.bytes()),
-            Self::Float(open) => Some(open.bytes()),
-        }
-    }
-
-    fn take(&mut self) -> Option<Vec<u8>> {
-        match std::mem::take(self) {
-            Self::None => None,
-            Self::Integer(open) => Some(open.into_bytes()),
-            Self::Float(open) => Some(open.into_bytes()),
-        }
-    }
-}
-
-/// When a chunk should end, so that the chunks up to `max_ms` are of equal length.
-///
-/// - `start_ms`, `last_ms`: its first and its last sample so far.
-/// - `ratio_to_full`: how many times as large a full chunk is.
-/// - Source: Prometheus `tsdb/head_append.go`, `computeChunkEndTime`.
-fn chunk_end(start_ms: i64, last_ms: i64, max_ms: i64, ratio_to_full: f64) -> i64 {
-    let left = max_ms.saturating_sub(start_ms) as f64;
-    let chunks = left / ((last_ms.saturating_sub(start_ms).saturating_add(1)) as f64 * ratio_to_full);
-    if chunks <= 1.0 {
-        return max_ms;
-    }
-    (start_ms as f64 + left / chunks.floor()) as i64
 }

@@ -15,9 +15,10 @@ use norn_model::Labels;
 use norn_model::select::{SeriesBatch, SeriesOrder, SeriesRequest, SeriesSource, TimeRange};
 
 use super::Head;
-use super::matching::matching_series;
+use super::matching::Matching;
 use super::merge::ChunkMerge;
-use super::series::{HeadChunk, SeriesRef, State};
+use super::open_chunk::HeadChunk;
+use super::series::{SeriesRef, State};
 use super::shard::shard_of;
 use crate::chunk::{ChunkError, decode_into};
 
@@ -67,9 +68,9 @@ impl Head {
             from_ms: from_ms.max(request.range.start_ms),
             newest_id: self.next_id.load(Ordering::Acquire),
             head: self.clone(),
+            stage: Stage::Find(Matching::new(&request.matchers)),
             request,
             _lease: lease,
-            stage: Stage::Find,
             scratch: Scratch::default(),
         })
     }
@@ -87,7 +88,7 @@ struct HeadSource {
 }
 
 enum Stage {
-    Find,
+    Find(Matching),
     /// Hashes of the first so many series are known.
     Hash {
         series: Vec<SeriesRef>,
@@ -109,8 +110,16 @@ impl SeriesSource for HeadSource {
     fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut SeriesBatch) -> Poll<Result<bool>> {
         batch.clear();
         match &mut self.stage {
-            Stage::Find => {
-                let series = matching_series(&self.head.index.read(), &self.request.matchers);
+            Stage::Find(matching) => {
+                let index = self.head.index.read();
+                let series = loop {
+                    match matching.step(&index) {
+                        Some(series) => break series,
+                        None if matching.is_long() => return yield_now(context),
+                        None => {}
+                    }
+                };
+                drop(index);
                 let needs_hashes = self.request.shard.is_some() || self.request.order == SeriesOrder::ByHash;
                 self.stage = if needs_hashes {
                     Stage::Hash { hashed: Vec::with_capacity(series.len()), series }

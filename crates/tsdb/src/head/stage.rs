@@ -118,6 +118,12 @@ impl Rows {
         self.created.clear();
     }
 
+    /// Whether the memory behind the rows is worth keeping.
+    pub(super) fn is_small(&self) -> bool {
+        const SAMPLES_MAX: usize = 64 << 10;
+        self.by_shard.capacity().max(self.floats.capacity()) <= SAMPLES_MAX && self.zeros.capacity() == 0
+    }
+
     /// Groups the batch by shard; returns where each group ends.
     pub(super) fn group(&mut self, batch: &WriteBatch) -> [usize; SHARDS] {
         let mut ends = [0usize; SHARDS];

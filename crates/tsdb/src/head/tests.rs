@@ -202,6 +202,9 @@ fn limits_count_only_new_series_in_the_order_of_the_batch() {
     }
     let outcome = append(&head, &batch, &limits);
     assert_eq!((outcome.new_series, outcome.rejections.count(&Reason::MetricSeriesLimit { limit: 0 })), (1, 1));
+    let exempt = std::iter::once("a".to_owned()).collect();
+    let head = Head::new(RANGE_MS, &*SeededRandom::shared(1)).with_unlimited_metrics(Arc::new(exempt));
+    assert_eq!(append(&head, &batch, &limits).new_series, 2, "the metric is exempt");
 }
 
 #[test]
@@ -353,6 +356,13 @@ fn matchers_projection_shards_and_order_are_honoured() {
     assert_eq!(count(vec![matcher(MatchOp::NotEqual, "__name__", "m7")]), 49);
     assert_eq!(count(vec![matcher(MatchOp::Regex, "__name__", "m1.")]), 10);
     assert_eq!(count(vec![matcher(MatchOp::NotRegex, "__name__", "m1.?"), Matcher::equal("job", "test")]), 39);
+    assert_eq!(count(vec![matcher(MatchOp::Regex, "__name__", "m1|m2|m2|x")]), 2);
+    assert_eq!(count(vec![matcher(MatchOp::NotRegex, "__name__", "m1|m2|m2|x")]), 48);
+    assert_eq!(count(vec![matcher(MatchOp::Regex, "__name__", "m1|"), Matcher::equal("job", "test")]), 1);
+    assert_eq!(count(vec![matcher(MatchOp::Regex, "absent", "x|"), matcher(MatchOp::Regex, "job", ".+")]), 50);
+    assert_eq!(count(vec![matcher(MatchOp::Regex, "__name__", "m1|m2"), matcher(MatchOp::Regex, "job", "t.*")]), 2);
+    assert_eq!(count(vec![matcher(MatchOp::Regex, "__name__", "m1|m2"), matcher(MatchOp::NotRegex, "job", "t.*")]), 0);
+    assert_eq!(count(vec![matcher(MatchOp::NotRegex, "__name__", "m1|")]), 49);
     assert_eq!(count(vec![Matcher::equal("absent", "")]), 50);
     assert_eq!(count(vec![matcher(MatchOp::NotEqual, "absent", "")]), 0);
     let mut shards = 0;

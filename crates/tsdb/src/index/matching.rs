@@ -6,8 +6,8 @@
 //! the first kind the search starts with all series.
 //!
 //! Cheap matchers come first: `=`, then patterns that only list values, then those for which all values of a label
-//! must be tried, or all that start with what the pattern starts with. One of the latter is put off where few series are left and the label has many values: it is then
-//! asked for each series, whose labels are read anyway.
+//! must be tried, or all that start with what the pattern starts with. One of the latter is put off where few series
+//! are left and the label has many values: it is then asked for each series, whose labels are read anyway.
 //!
 //! The work is done in steps, so that a caller never computes for long at a time.
 
@@ -22,6 +22,9 @@ use crate::postings::{SeriesSet, intersect, subtract};
 /// Values tried and ids read in one step; both together take some hundred microseconds at most.
 const STEP_VALUES: u32 = 2_000;
 const STEP_IDS: usize = 200_000;
+
+/// How many values are tried in the time in which one series is read with its labels, and asked.
+const VALUES_PER_SERIES: usize = 8;
 
 /// A search for series, done in steps.
 #[derive(Debug)]
@@ -94,9 +97,8 @@ impl MatchingSeries {
                 return self.apply_values(index, matcher.name(), &values, keeps);
             }
         }
-        // Trying a value costs about as much as asking one series.
         let values = index.value_count(matcher.name()) as usize;
-        if self.found.as_ref().is_some_and(|found| found.len() < values) {
+        if self.found.as_ref().is_some_and(|found| found.len().saturating_mul(VALUES_PER_SERIES) < values) {
             self.put_off.push(matcher);
         } else {
             let next = index.first_value_from(matcher.name(), prefix(&matcher, keeps));

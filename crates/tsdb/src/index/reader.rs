@@ -103,11 +103,13 @@ impl IndexReader {
         let Some(body) = body else {
             return Err(self.file.damaged(offset, "a list of postings is not as long as its count says"));
         };
+        // Ids beyond the series would make sets of them huge.
+        let end = u32::try_from(self.toc.postings.div_ceil(SERIES_ALIGNMENT)).unwrap_or(u32::MAX);
         let mut previous = None;
         for id in body.as_chunks::<4>().0 {
             let id = u32::from_be_bytes(*id);
-            if previous >= Some(id) {
-                return Err(self.file.damaged(offset, "a list of postings does not ascend"));
+            if previous >= Some(id) || id >= end {
+                return Err(self.file.damaged(offset, "a list of postings does not ascend within the series"));
             }
             previous = Some(id);
             visit(id);

@@ -50,6 +50,7 @@ pub(super) fn setup(client: Arc<dyn WriteClient>, rules: WriteRules, bytes_max: 
     let settings = HttpSettings {
         write_bytes_max: bytes_max,
         otlp_bytes_max: bytes_max,
+        otlp_short_path: true,
         retry_after: RetryAfter::default(),
         skip_label_names_header: false,
         skip_label_count_header: false,
@@ -67,7 +68,8 @@ fn router(answer: fn() -> norn_base::Result<()>, change: impl FnOnce(&mut WriteR
 pub(in crate::distributor) struct Answered {
     pub(in crate::distributor) status: u16,
     headers: HeaderMap,
-    body: Vec<u8>,
+    pub(in crate::distributor) body: Vec<u8>,
+    trailers: HeaderMap,
 }
 
 impl Answered {
@@ -75,8 +77,14 @@ impl Answered {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(in crate::distributor) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The status of a gRPC call: in the headers where there is no message, else behind it.
+    pub(in crate::distributor) fn grpc_status(&self) -> Option<&str> {
+        let trailer = self.trailers.get("grpc-status").map(|value| value.to_str().unwrap());
+        trailer.or_else(|| self.header("grpc-status"))
     }
 }
 
@@ -86,14 +94,17 @@ pub(in crate::distributor) async fn send(
     headers: &[(&str, &str)],
     body: Vec<u8>,
 ) -> Answered {
-    let mut request = Request::post(path).header("X-Scope-OrgID", "t");
+    let mut request = Request::post(path).body(Body::from(body)).unwrap();
+    request.headers_mut().insert("x-scope-orgid", HeaderValue::from_static("t"));
     for (name, value) in headers {
-        request = request.header(*name, *value);
+        request.headers_mut().insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
     }
-    let response = router.oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+    let response = router.oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
-    let body = body.collect().await.unwrap().to_bytes().to_vec();
-    Answered { status: parts.status.as_u16(), headers: parts.headers, body }
+    let body = body.collect().await.unwrap();
+    let trailers = body.trailers().cloned().unwrap_or_default();
+    let body = body.to_bytes().to_vec();
+    Answered { status: parts.status.as_u16(), headers: parts.headers, body, trailers }
 }
 
 fn stored() -> norn_base::Result<()> {

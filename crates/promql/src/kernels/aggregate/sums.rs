@@ -15,6 +15,9 @@ struct Histograms<State> {
     /// `None` once exponential and custom buckets met: the group has no result then, whatever comes.
     state: Option<State>,
     hints: ResetHints,
+    /// The last metric name in their order: the one at which a store that yields series by their labels would have found
+    /// kinds of buckets that do not go together.
+    last_name: Box<str>,
 }
 
 /// A sum or a mean of histograms.
@@ -67,10 +70,12 @@ impl<State: HistogramState> Histograms<State> {
             None => {
                 let mut hints = ResetHints::default();
                 hints.see(histogram.reset_hint);
-                *histograms = Some(Box::new(Self { state: Some(State::new(histogram)), hints }));
+                let last_name = context.metric_name.into();
+                *histograms = Some(Box::new(Self { state: Some(State::new(histogram)), hints, last_name }));
             }
             Some(histograms) => {
                 histograms.hints.see(histogram.reset_hint);
+                histograms.see_name(context.metric_name);
                 if let Some(state) = &mut histograms.state {
                     let combination = state.add(histogram);
                     histograms.annotate(combination, context);
@@ -86,12 +91,19 @@ impl<State: HistogramState> Histograms<State> {
             return;
         };
         histograms.hints.merge(other.hints);
+        histograms.see_name(&other.last_name);
         match (&mut histograms.state, other.state) {
             (Some(state), Some(other)) => {
                 let combination = state.merge(other);
                 histograms.annotate(combination, context);
             }
             _ => histograms.state = None,
+        }
+    }
+
+    fn see_name(&mut self, name: &str) {
+        if name > &*self.last_name {
+            self.last_name = name.into();
         }
     }
 
@@ -102,7 +114,7 @@ impl<State: HistogramState> Histograms<State> {
             }
             Ok(_) => {}
             Err(IncompatibleSchemas) => {
-                context.annotate(Annotation::MixedExponentialCustomHistograms { metric: context.metric_name });
+                context.annotate(Annotation::MixedExponentialCustomHistograms { metric: &self.last_name });
                 self.state = None;
             }
         }

@@ -30,10 +30,15 @@ async fn failed_requests_are_logged_with_their_causes() {
     };
     let registry = MetricsRegistry::default();
     let observer = RequestObserver::new(RequestMetrics::register(&registry), clock);
-    let routes = Router::new().route("/api/{name}", get(broken)).route("/fine", get(|| async { "fine" }));
+    let expected = || async { (http::StatusCode::SERVICE_UNAVAILABLE, axum::Extension(Expected)) };
+    let routes = Router::new()
+        .route("/api/{name}", get(broken))
+        .route("/ready", get(expected))
+        .route("/fine", get(|| async { "fine" }));
     let router = observer.wrap(routes);
     send(&router, "/api/x").await;
     send(&router, "/fine").await;
+    send(&router, "/ready").await;
     let text = lines.text();
     let (_, line) = text.split_once("level=").unwrap();
     assert_eq!(
