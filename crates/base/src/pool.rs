@@ -92,6 +92,10 @@ pub struct PoolState {
     pub panicked: u64,
 }
 
+/// The stack of a thread: the deepest query that a parser lets through needs half of it without optimization. It is
+/// only reserved; memory follows what is used.
+const STACK_BYTES: usize = 8 << 20;
+
 impl ComputePool {
     /// Starts `threads` threads (at least one) named `norn-compute-N`. At most `tasks_max` tasks are alive at a time.
     ///
@@ -113,6 +117,7 @@ impl ComputePool {
             let shared = shared.clone();
             std::thread::Builder::new()
                 .name(format!("norn-compute-{index}"))
+                .stack_size(STACK_BYTES)
                 .spawn(move || work(&shared))
                 .map_err(|error| Error::internal("failed to start a thread for computing").with_source(error))?;
         }

@@ -14,6 +14,7 @@ pub mod limits;
 pub mod options;
 pub mod results;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use norn_promql::parser::{parse, parse_metric_selector};
 use norn_promql::plan::{EngineOptions, Query, QueryTime};
 use norn_promql::tree::Expr;
 use norn_promql::value::QueryResult;
+use norn_promql::walk;
 use norn_query::cache::{Extent, Freshness, Piece, ResultsCache};
 use norn_query::dispatch::{DispatchLimits, run_parts};
 use norn_query::split::{StepRange, split_by_interval};
@@ -228,26 +230,57 @@ impl Frontend {
         let limits = self.read_limits(tenants)?;
         check_steps(time)?;
         limits.check_expression(text)?;
-        let mut expr = self.parse_query(tenants, text)?;
+        let expr = self.parse_query(tenants, text)?;
         limits.check_length(time)?;
         blocked::check(&limits.blocked_queries, &expr, time)?;
         for tenant in tenants.ids() {
             let rules = &self.overrides.limits(tenant).limited_queries;
             self.limited.admit(tenant, rules, &expr, self.clock.monotonic())?;
         }
-        if limits.widens_ranges {
-            compat::widen_ranges(&mut expr);
-        }
         let Some(time) = limits.within_lookback(time, self.clock.now_ms()) else {
             return Ok(Answered { result: results::empty(), effort: Effort::default() });
         };
+        let time = limits.aligned(time);
+        let (expr, text) = self.rewrite(expr, text, time, &limits)?;
         let engine =
             EngineOptions { delayed_name_removal: limits.delayed_name_removal, ..self.settings.engine.clone() };
         let mut scope = self.scope(tenants)?;
         scope.times.choice = options.sources;
         let allowance = Allowance { scope, memory_bytes: limits.max_memory_bytes, shards: 0 };
-        let asked = Asked { expr: &expr, text, engine, allowance, limits: &limits, options };
-        self.evaluate_or_recall(&asked, limits.aligned(time)).await
+        let asked = Asked { expr: &expr, text: &text, engine, allowance, limits: &limits, options };
+        self.evaluate_or_recall(&asked, time).await
+    }
+
+    /// The query as it is evaluated, in whole or in parts. Its text is parsed again by those who evaluate shards, so it
+    /// changes with the tree.
+    fn rewrite<'a>(
+        &self,
+        mut expr: Expr,
+        text: &'a str,
+        time: QueryTime,
+        limits: &ReadLimits,
+    ) -> Result<(Expr, Cow<'a, str>)> {
+        let original = expr.clone();
+        if limits.widens_ranges {
+            compat::widen_ranges(&mut expr);
+        }
+        if let QueryTime::Range { start_ms, end_ms, step_ms } = time
+            && self.split(&expr, StepRange { start_ms, end_ms, step_ms }).len() > 1
+        {
+            walk::fix_range_ends(&mut expr, start_ms, end_ms);
+        }
+        if expr == original {
+            return Ok((expr, Cow::Borrowed(text)));
+        }
+        let text = expr.to_string();
+        Ok((self.parse_any_query(&text)?, Cow::Owned(text)))
+    }
+
+    /// The parts of a range, split at multiples of the configured interval. It stays whole for a query that computes
+    /// durations, perhaps from its range.
+    fn split(&self, expr: &Expr, range: StepRange) -> Vec<StepRange> {
+        let interval_ms = if walk::computes_durations(expr) { 0 } else { self.settings.split_interval_ms };
+        split_by_interval(range, interval_ms)
     }
 
     /// Fails at once where the same query has failed for a reason that stays.
@@ -320,8 +353,7 @@ impl Frontend {
 
     /// Evaluates ranges, each split at multiples of the configured interval.
     async fn evaluate_parts(&self, asked: &Asked<'_>, ranges: Vec<StepRange>) -> Result<Parts> {
-        let interval_ms = self.settings.split_interval_ms;
-        let ranges: Vec<_> = ranges.into_iter().flat_map(|range| split_by_interval(range, interval_ms)).collect();
+        let ranges: Vec<_> = ranges.into_iter().flat_map(|range| self.split(asked.expr, range)).collect();
         let mut queries = Vec::with_capacity(ranges.len());
         for range in ranges.iter().copied() {
             asked.limits.check_part(range)?;

@@ -10,6 +10,7 @@ mod errors;
 mod loops;
 mod pages;
 mod read;
+mod tsdb_metrics;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -352,6 +353,11 @@ impl Ingester {
         if self.refusals.fetch_add(1, Ordering::Relaxed).is_multiple_of(every) {
             tracing::info!(error = error.message(), sampled = format!("1/{every}"), "samples were refused");
         }
+    }
+
+    /// What a tenant may ask about itself, to be wrapped by the tenant middleware.
+    pub fn tenant_routes(self: &Arc<Self>) -> axum::Router {
+        tsdb_metrics::routes(self.clone())
     }
 
     /// Pages and calls for operators.

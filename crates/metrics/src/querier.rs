@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use norn_base::clock::SharedClock;
 use norn_base::{Error, Result};
+use norn_model::merge::{Precedence, merge_sources};
 use norn_model::select::{
     BatchSource, SeriesExemplars, SeriesOrder, SeriesRequest, SeriesSource, SeriesStore, TimeRange,
 };
@@ -20,7 +21,6 @@ use norn_model::{Labels, Matcher, TenantId};
 use norn_server::tenant::Tenants;
 
 use crate::concurrency::{all_or_first_error, at_most};
-use crate::merge::merge_sources;
 use crate::reader::{IngesterReader, LabelRequest, NameList, SeriesReader};
 use federation::{TENANT_LABEL, split_tenants};
 use limited::{FetchLimits, LimitedSource};
@@ -115,7 +115,10 @@ impl Querier {
             [reader] => reader.select(tenant, request),
             readers => {
                 request.order = SeriesOrder::ByHash;
-                merge_sources(readers.iter().map(|reader| reader.select(tenant, request.clone())).collect())
+                merge_sources(
+                    readers.iter().map(|reader| reader.select(tenant, request.clone())).collect(),
+                    Precedence::Greatest,
+                )
             }
         }
     }

@@ -15,6 +15,8 @@ pub mod write;
 
 pub mod select;
 
+pub mod merge;
+
 pub use histogram::{FloatHistogram, Histogram};
 pub use labels::Labels;
 pub use matcher::Matcher;

@@ -56,6 +56,8 @@ fn serve(loaded: Loaded, environment: &Environment, roles: &[&'static roles::Rol
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("norn-io")
+        // Queries are parsed here; see the pool for computing.
+        .thread_stack_size(8 << 20)
         .build()
         .map_err(|error| Error::internal("the asynchronous runtime did not start").with_source(error))?;
     runtime.block_on(async {

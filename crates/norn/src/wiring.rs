@@ -6,8 +6,10 @@
 mod activity;
 mod listeners;
 mod memory;
+mod reads;
 mod runtime_config;
 mod server;
+mod writes;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -21,26 +23,17 @@ use norn_base::{Error, Result};
 use norn_bucket::{ObjectBucket, SharedBucket};
 use norn_config::environment::Environment;
 use norn_config::load::Loaded;
-use norn_config::metrics::{CacheBackend, StorageBackend};
+use norn_config::metrics::StorageBackend;
 use norn_config::overrides::Overrides;
 use norn_metrics::compactor::{Compactor, CompactorSettings};
-use norn_metrics::distributor::client::WriteClient;
 use norn_metrics::distributor::ha::elected::ElectedReplicas;
-use norn_metrics::distributor::ha::store::MemoryHaStore;
-use norn_metrics::distributor::metrics::DistributorMetrics;
-use norn_metrics::distributor::rules::{ReloadedRules, TenantRules};
-use norn_metrics::distributor::{Distributor, DistributorSettings};
-use norn_metrics::frontend::evaluator::Evaluator;
-use norn_metrics::frontend::{Frontend, FrontendSettings};
+use norn_metrics::distributor::Distributor;
+use norn_metrics::frontend::Frontend;
 use norn_metrics::ingester::{Ingester, IngesterSettings};
 use norn_metrics::querier::Querier;
 use norn_metrics::reader::{IngesterReader, SeriesReader};
 use norn_metrics::store_gateway::{StoreGateway, StoreGatewaySettings};
 use norn_model::TenantId;
-use norn_promql::parser::ParseOptions;
-use norn_promql::plan::EngineOptions;
-use norn_query::cache::ResultsCache;
-use norn_query::queue::{QueueLimits, TenantQueues};
 use norn_server::body::BodyReader;
 use norn_server::services::{Part, Running, ServicesView};
 use norn_server::telemetry::MetricsRegistry;
@@ -56,9 +49,6 @@ const ELECTION_INTERVAL: Duration = Duration::from_secs(1);
 
 /// After how many looks marks of forgotten elections are removed: every half hour.
 const TICKS_PER_CLEANING: u64 = 1800;
-
-/// Bytes of results of range queries that are kept in memory.
-const RESULTS_CACHE_BYTES: u64 = 128 << 20;
 
 /// All roles of this process, built and not started.
 pub(crate) struct Wiring {
@@ -118,11 +108,11 @@ impl Wiring {
             random.clone(),
             &registry,
         );
-        let distributor = distributor(&loaded, &overrides, ingester.clone(), &clock, &random, &registry);
+        let distributor = writes::distributor(&loaded, &overrides, ingester.clone(), &clock, &random, &registry);
         let readers: (Arc<dyn IngesterReader>, Arc<dyn SeriesReader>) =
             (Arc::new(ingester.clone()), Arc::new(store_gateway.clone()));
         let querier = Querier::new(readers.0, readers.1, clock.clone());
-        let frontend = frontend(&loaded, querier, &overrides, &pool, &budgets, &clock);
+        let frontend = reads::frontend(&loaded, querier, &overrides, &pool, &budgets, &clock);
         let bodies = BodyReader::new(budgets.receive, pool.clone());
         let shared = Shared {
             hostname: environment.hostname.clone(),
@@ -351,82 +341,4 @@ fn bucket(loaded: &Loaded, random: SharedRandom) -> Result<SharedBucket> {
             Err(Error::bad_request(text))
         }
     }
-}
-
-fn distributor(
-    loaded: &Loaded,
-    overrides: &Arc<Overrides>,
-    ingester: Arc<Ingester>,
-    clock: &SharedClock,
-    random: &SharedRandom,
-    registry: &MetricsRegistry,
-) -> Arc<Distributor> {
-    let config = &loaded.metrics.distributor;
-    let settings = DistributorSettings {
-        instance_id: random.next_u64(),
-        replication_factor: 1,
-        inflight_requests_max: config.instance_limits.max_inflight_push_requests,
-        inflight_bytes_max: config.instance_limits.max_inflight_push_requests_bytes,
-        ingestion_rate_max: config.instance_limits.max_ingestion_rate,
-        ha_enabled: config.ha_tracker.enable_ha_tracker,
-    };
-    let limits = overrides.clone();
-    let rules: Arc<dyn TenantRules> = Arc::new(ReloadedRules::new(move |tenant: &TenantId| limits.limits(tenant)));
-    let client: Arc<dyn WriteClient> = Arc::new(ingester);
-    let metrics = registry.with(DistributorMetrics::register);
-    let ha_store = Arc::new(MemoryHaStore::default());
-    Arc::new(Distributor::new(settings, rules, clock.clone(), random.clone(), ha_store, client, metrics))
-}
-
-fn frontend(
-    loaded: &Loaded,
-    querier: Querier,
-    overrides: &Arc<Overrides>,
-    pool: &ComputePool,
-    budgets: &memory::Budgets,
-    clock: &SharedClock,
-) -> Arc<Frontend> {
-    let config = &loaded.metrics;
-    let milliseconds = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-    let engine = EngineOptions {
-        lookback_ms: milliseconds(config.querier.lookback_delta),
-        default_subquery_step_ms: milliseconds(config.querier.default_evaluation_interval),
-        samples_max: config.querier.max_samples,
-        // What Prometheus does not have is refused where its users expect it to be.
-        parse: ParseOptions {
-            matcher_alternatives: false,
-            fill_modifiers: config.frontend.promql_fill_modifiers_enabled.unwrap_or(false),
-            ..ParseOptions::all()
-        },
-        ..EngineOptions::default()
-    };
-    let settings = FrontendSettings {
-        federation_enabled: config.tenant_federation.enabled,
-        federation_tenants_max: config.tenant_federation.max_tenants,
-        federation_tenants_at_once: config.tenant_federation.max_concurrent,
-        store_after_ms: milliseconds(config.querier.query_store_after),
-        split_interval_ms: milliseconds(config.frontend.split_queries_by_interval),
-        sharding: config.frontend.parallelize_shardable_queries,
-        choosing_sources: config.querier.filter_queryables_enabled,
-        tries: config.frontend.max_retries.max(1),
-        log_slower_than: config.frontend.log_queries_longer_than,
-        query_stats: config.frontend.query_stats_enabled,
-        logged_headers: config.frontend.log_query_request_headers.clone(),
-        keeps_errors: config.frontend.cache_results && config.frontend.cache_errors,
-        body_bytes_max: usize::try_from(config.frontend.max_body_size).unwrap_or(usize::MAX),
-        remote_reads_at_once: config.querier.max_concurrent_remote_read_queries,
-        activities: activity::tracker(&config.activity_tracker),
-        engine,
-    };
-    let queues = TenantQueues::new(QueueLimits {
-        concurrent: config.querier.max_concurrent,
-        waiting_per_tenant: config.query_scheduler.max_outstanding_requests_per_tenant,
-    });
-    let timeout = config.querier.timeout;
-    let evaluator = Evaluator::new(querier, pool.clone(), queues, budgets.queries.clone(), clock.clone(), timeout);
-    if config.frontend.cache_results && config.frontend.results_cache.backend == CacheBackend::Memcached {
-        tracing::warn!("results are cached in this process; memcached comes later");
-    }
-    let cache = config.frontend.cache_results.then(|| ResultsCache::new(RESULTS_CACHE_BYTES));
-    Arc::new(Frontend::new(Arc::new(evaluator), overrides.clone(), cache, clock.clone(), settings))
 }

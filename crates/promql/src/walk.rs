@@ -28,6 +28,48 @@ pub fn visit<'a>(expr: &'a Expr, mut visit: impl FnMut(&'a Expr)) {
     }
 }
 
+/// Calls `visit` for a node and all nodes below it, parents first.
+fn visit_mut(expr: &mut Expr, mut visit: impl FnMut(&mut Expr)) {
+    let mut pending = vec![expr];
+    while let Some(node) = pending.pop() {
+        visit(node);
+        match &mut node.kind {
+            ExprKind::Number(_)
+            | ExprKind::String(_)
+            | ExprKind::Vector(_)
+            | ExprKind::Matrix(_)
+            | ExprKind::Duration(_) => {}
+            ExprKind::Subquery(subquery) => pending.push(&mut subquery.expr),
+            ExprKind::Call(call) => pending.extend(call.arguments.iter_mut()),
+            ExprKind::Aggregate(aggregate) => {
+                pending.push(&mut aggregate.expr);
+                pending.extend(aggregate.parameter.as_mut());
+            }
+            ExprKind::Binary(binary) => pending.extend([&mut binary.right, &mut binary.left]),
+            ExprKind::Unary { expr, .. } => pending.push(expr),
+            ExprKind::Paren(inner) => pending.push(inner),
+        }
+    }
+}
+
+/// Puts times in the place of `@ start()` and `@ end()`, in milliseconds since the Unix epoch, so that the query means
+/// the same in a part of its range.
+pub fn fix_range_ends(expr: &mut Expr, start_ms: i64, end_ms: i64) {
+    visit_mut(expr, |node| {
+        let at = match &mut node.kind {
+            ExprKind::Subquery(subquery) => &mut subquery.at,
+            ExprKind::Vector(selector) => &mut selector.at,
+            ExprKind::Matrix(matrix) => &mut matrix.selector.at,
+            _ => return,
+        };
+        match at {
+            Some(AtModifier::Start) => *at = Some(AtModifier::Timestamp(start_ms)),
+            Some(AtModifier::End) => *at = Some(AtModifier::Timestamp(end_ms)),
+            Some(AtModifier::Timestamp(_)) | None => {}
+        }
+    });
+}
+
 /// The selector of a node that is one.
 fn selector(node: &Expr) -> Option<&VectorSelector> {
     match &node.kind {
@@ -101,6 +143,13 @@ pub fn longest_range_ms(expr: &Expr) -> i64 {
     longest_ms
 }
 
+/// Whether a duration of a query is computed, perhaps from its range.
+pub fn computes_durations(expr: &Expr) -> bool {
+    let mut computes = false;
+    visit(expr, |node| computes |= has_computed_duration(node));
+    computes
+}
+
 fn has_computed_duration(node: &Expr) -> bool {
     use crate::tree::DurationValue::Expr as Computed;
     match &node.kind {
@@ -156,6 +205,13 @@ mod tests {
         check("sum(max_over_time(a[1h:5m] @ 200))", true);
         check("rate(a[5m] offset -1s)", true);
         check("max_over_time(a[1h:5m] offset -1s)", true);
+    }
+
+    #[test]
+    fn ends_of_the_range_become_times() {
+        let mut expr = parse("a @ start() + max_over_time(rate(b[1m] @ end())[1h:] @ 5)", &ParseOptions::all()).unwrap();
+        fix_range_ends(&mut expr, 1000, 2000);
+        assert_eq!(expr.to_string(), "a @ 1.000 + max_over_time(rate(b[1m] @ 2.000)[1h:] @ 5.000)");
     }
 
     #[test]

@@ -27,7 +27,6 @@ mod open;
 
 // Samples in, samples out.
 mod append;
-mod merge;
 mod read;
 
 // Heads to blocks, and the log cut behind them.

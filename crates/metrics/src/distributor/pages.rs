@@ -16,40 +16,9 @@ use super::Distributor;
 
 type Shared = (Arc<Distributor>, SharedClock);
 
-/// `/distributor/all_user_stats` and `/distributor/ha_tracker`.
+/// `/distributor/ha_tracker`.
 pub fn routes(distributor: Arc<Distributor>, clock: SharedClock) -> Router {
-    Router::new()
-        .route("/distributor/all_user_stats", get(all_user_stats))
-        .route("/distributor/ha_tracker", get(ha_tracker))
-        .with_state((distributor, clock))
-}
-
-async fn all_user_stats(State((distributor, clock)): State<Shared>, headers: HeaderMap) -> Response {
-    let stats = distributor.tenant_stats();
-    if wants_json(&headers) {
-        let stats: Vec<_> = stats
-            .iter()
-            .map(|(tenant, stats)| {
-                json!({
-                    "userID": tenant.as_str(),
-                    "ingestionRate": stats.api_samples_per_second + stats.rule_samples_per_second,
-                    "APIIngestionRate": stats.api_samples_per_second,
-                    "RuleIngestionRate": stats.rule_samples_per_second,
-                })
-            })
-            .collect();
-        let answer = json!({"now": format_rfc3339(clock.now_ms()), "stats": stats, "replicationFactor": 1});
-        return Json(answer).into_response();
-    }
-    let rows = stats.iter().map(|(tenant, stats)| {
-        vec![
-            tenant.to_string(),
-            format!("{:.1}", stats.api_samples_per_second),
-            format!("{:.1}", stats.rule_samples_per_second),
-        ]
-    });
-    let columns = ["Tenant", "Samples per second from clients", "Samples per second from rules"];
-    Html(page("Usage of all tenants", &table(&columns, rows))).into_response()
+    Router::new().route("/distributor/ha_tracker", get(ha_tracker)).with_state((distributor, clock))
 }
 
 async fn ha_tracker(State((distributor, clock)): State<Shared>, headers: HeaderMap) -> Response {

@@ -7,7 +7,7 @@
 use norn_promql::tree::{DurationValue, Expr, ExprKind};
 
 /// Widens subqueries whose range is one step.
-pub fn widen_ranges(expr: &mut Expr) {
+pub(super) fn widen_ranges(expr: &mut Expr) {
     match &mut expr.kind {
         ExprKind::Subquery(subquery) => {
             let step = subquery.step.clone();

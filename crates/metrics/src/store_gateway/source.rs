@@ -5,12 +5,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use norn_base::Result;
+use norn_model::merge::{Precedence, merge_sources};
 use norn_model::select::{BatchSource, SeriesBatch, SeriesOrder, SeriesRequest, SeriesSource, SeriesStore};
 use norn_tsdb::block::BlockReader;
 use norn_tsdb::block::successive::{self, follow_each_other};
 
 use super::{Opened, Turn};
-use crate::merge::merge_sources;
 
 type Opening = Pin<Box<dyn Future<Output = Result<Opened>> + Send>>;
 
@@ -42,7 +42,10 @@ impl BlocksSource {
             }
             readers => {
                 let request = SeriesRequest { order: SeriesOrder::ByHash, ..self.request.clone() };
-                merge_sources(readers.iter().map(|reader| reader.select(request.clone())).collect())
+                merge_sources(
+                    readers.iter().map(|reader| reader.select(request.clone())).collect(),
+                    Precedence::Greatest,
+                )
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use norn_base::clock::{Clock, SystemClock};
+use norn_base::clock::SystemClock;
 
 use crate::harness::Norn;
 use crate::write_and_query::{HEADERS, remote_write, values};
@@ -86,7 +86,12 @@ fn conformance_full_disk() {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::mount(folder.path().join("disk"));
     let data = format!("-data-dir={}", disk.path.join("norn-data").display());
-    let arguments = [data.as_str(), "-auth.multitenancy-enabled=true", "-querier.max-samples=1000000000"];
+    let arguments = [
+        data.as_str(),
+        "-auth.multitenancy-enabled=true",
+        "-querier.query-ingesters-within=0s",
+        "-querier.max-samples=1000000000",
+    ];
     fill(&disk.ballast());
 
     let mut norn = Norn::start(folder.path(), &arguments);

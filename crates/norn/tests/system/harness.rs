@@ -31,6 +31,16 @@ struct Said {
     ended: bool,
 }
 
+impl Log {
+    fn change(&self, change: impl FnOnce(&mut Said)) {
+        // A test that failed while it looked at the log has poisoned the lock, and nobody looks any more.
+        if let Ok(mut said) = self.lines.lock() {
+            change(&mut said);
+            self.more.notify_all();
+        }
+    }
+}
+
 /// The program under test: the one that was built with the tests, or the one that `NORN_BINARY` names.
 pub(crate) fn program() -> Command {
     match std::env::var_os("NORN_BINARY") {
@@ -65,11 +75,9 @@ impl Norn {
         std::thread::spawn(move || {
             // The log is read to its end, so that the process never waits for its reader.
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                writer.lines.lock().unwrap().lines.push(line);
-                writer.more.notify_all();
+                writer.change(|said| said.lines.push(line));
             }
-            writer.lines.lock().unwrap().ended = true;
-            writer.more.notify_all();
+            writer.change(|said| said.ended = true);
         });
         Self { process, address: String::new(), log }
     }

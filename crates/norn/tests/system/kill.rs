@@ -13,8 +13,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use norn_base::clock::{Clock, SystemClock};
-use norn_base::random::{Random, SeededRandom, SharedRandom};
+use norn_base::clock::SystemClock;
+use norn_base::random::{SeededRandom, SharedRandom};
 
 use crate::client::Client;
 use crate::harness::{Norn, PATIENCE};
@@ -38,8 +38,8 @@ const ARGUMENTS: [&str; 14] = [
     "-compactor.first-level-compaction-wait-period=0s",
     "-compactor.cleanup-interval=1s",
     "-compactor.deletion-delay=20s",
+    "-querier.query-ingesters-within=0s",
     "-querier.max-samples=1000000000",
-    "-log.level=warn",
 ];
 
 fn kills() -> usize {

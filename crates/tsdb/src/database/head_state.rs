@@ -9,6 +9,8 @@ use std::path::Path;
 use norn_wal::Position;
 use serde::{Deserialize, Serialize};
 
+use super::local_blocks::QUARANTINE_SUFFIX;
+
 const FILE: &str = "norn-head.json";
 
 /// See the module.
@@ -33,11 +35,24 @@ impl HeadState {
     }
 
     /// Reads the state of a tenant; the default where there is none yet.
+    ///
+    /// A damaged file is put aside and named. Without it a replay leaves out what local blocks have, and may bring back late
+    /// samples that blocks have as well: readers and compaction keep one of them.
     pub(super) fn read(directory: &Path) -> io::Result<Self> {
-        match std::fs::read(directory.join(FILE)) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::other),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(error),
+        let path = directory.join(FILE);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(error),
+        };
+        match serde_json::from_slice(&bytes) {
+            Ok(state) => Ok(state),
+            Err(error) => {
+                let aside = directory.join(format!("{FILE}{QUARANTINE_SUFFIX}"));
+                std::fs::rename(&path, &aside)?;
+                tracing::error!(path = %path.display(), aside = %aside.display(), %error, "put a damaged file aside");
+                Ok(Self::default())
+            }
         }
     }
 

@@ -13,8 +13,8 @@ use crate::ulid::Ulid;
 
 /// Directories that are being made or removed end with these; what they hold is not needed.
 const UNFINISHED: [&str; 2] = [crate::block::writer::UNFINISHED_SUFFIX, ".tmp-for-deletion"];
-/// A block that cannot be opened is put aside under a name with this end, for a person to look at.
-const QUARANTINE_SUFFIX: &str = ".damaged";
+/// What cannot be opened is put aside under a name with this end, for a person to look at.
+pub(super) const QUARANTINE_SUFFIX: &str = ".damaged";
 
 /// The directory of a tenant that is gone, until it is removed; no tenant can have such a name.
 const GONE_PREFIX: &str = "@gone-";

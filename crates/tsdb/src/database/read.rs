@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use norn_base::{Error, ErrorKind, Result};
 use norn_model::Matcher;
+use norn_model::merge::{Precedence, merge_sources};
 use norn_model::select::{SeriesOrder, SeriesRequest, SeriesSource, SeriesStore, TimeRange};
 
-use super::merge::merge_sources;
 use super::tenant::{LocalBlock, Tenant};
 use crate::block::FileError;
 
@@ -24,7 +24,7 @@ impl SeriesStore for Tenant {
         let mut sources: Vec<Box<dyn SeriesSource>> =
             blocks.into_iter().map(|block| block.reader.select(request.clone())).collect();
         sources.push(self.head().select(request, from_ms, lease));
-        merge_sources(sources)
+        merge_sources(sources, Precedence::First)
     }
 }
 

@@ -1,34 +1,50 @@
 //! One stream of series from several: ingesters' replicas, blocks, a head beside its blocks.
 //!
 //! The inputs yield their series by `(hash, labels)`. A series that several of them hold comes out once, its samples
-//! merged by time. Of two samples of one time a histogram wins over a float, a value over a stale marker, then the
-//! larger by `total_cmp`, so that the answer does not depend on who was asked first.
+//! merged by time; which of two samples of one time stays is the caller's choice. Two label sets that differ, but neither
+//! in their hash nor in what the projection leaves of them, would be mistaken for one; with 64 bits that does not happen by
+//! chance.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use norn_base::Result;
-use norn_model::FloatHistogram;
-use norn_model::histogram::ResetHint;
-use norn_model::sample::is_stale;
-use norn_model::select::{HistogramPoint, SeriesBatch, SeriesSource, SeriesView};
 use smallvec::SmallVec;
+
+use crate::FloatHistogram;
+use crate::histogram::ResetHint;
+use crate::sample::is_stale;
+use crate::select::{HistogramPoint, SeriesBatch, SeriesSource, SeriesView};
 
 /// Samples in a batch of merged series, about 128 KiB.
 const BATCH_SAMPLES: usize = 8192;
 
-/// Merges sources that yield [`norn_model::select::SeriesOrder::ByHash`]. One source passes through as it is.
-pub fn merge_sources(mut sources: Vec<Box<dyn SeriesSource>>) -> Box<dyn SeriesSource> {
+/// Series of one batch; a poll then stays well below a millisecond.
+const BATCH_SERIES: usize = 512;
+
+/// Which of two samples of one time stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precedence {
+    /// That of the earlier input: for parts of what one process took in, where the first stays.
+    First,
+    /// A histogram before a float, a value before a stale marker, then the larger by `total_cmp`: for replicas and blocks,
+    /// so that the answer does not depend on who was asked first.
+    Greatest,
+}
+
+/// Merges sources that yield [`crate::select::SeriesOrder::ByHash`]. One source passes through as it is, in any order.
+pub fn merge_sources(mut sources: Vec<Box<dyn SeriesSource>>, precedence: Precedence) -> Box<dyn SeriesSource> {
     if sources.len() == 1 {
         return sources.remove(0);
     }
     let inputs = sources.into_iter().map(Input::new).collect();
-    Box::new(MergedSource { inputs, merged: MergedSamples::default() })
+    Box::new(MergedSource { inputs, precedence, merged: MergedSamples::default() })
 }
 
 struct MergedSource {
     inputs: Vec<Input>,
+    precedence: Precedence,
     merged: MergedSamples,
 }
 
@@ -69,7 +85,7 @@ impl Input {
 impl SeriesSource for MergedSource {
     fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut SeriesBatch) -> Poll<Result<bool>> {
         batch.clear();
-        while batch.sample_count() < BATCH_SAMPLES {
+        while batch.sample_count() < BATCH_SAMPLES && batch.len() < BATCH_SERIES {
             let mut pending = false;
             for input in &mut self.inputs {
                 match input.poll_fill(context) {
@@ -110,17 +126,17 @@ impl MergedSource {
         batch.push_series(labels.clone(), hash);
 
         let is_same = |view: &SeriesView<'_>| view.hash == hash && *view.labels == labels;
-        let mut parts: SmallVec<[SeriesView<'_>; 4]> =
-            self.inputs.iter().filter_map(Input::head).filter(is_same).collect();
-        parts.sort_by_key(|part| bounds(part).map_or(i64::MIN, |(first_ms, _)| first_ms));
-        if follow_each_other(&parts) {
-            parts.iter().for_each(|part| append(part, batch));
+        let parts: Parts<'_> = self.inputs.iter().filter_map(Input::head).filter(is_same).collect();
+        let mut by_time = parts.clone();
+        by_time.sort_by_key(|part| bounds(part).map_or(i64::MIN, |(first_ms, _)| first_ms));
+        if follow_each_other(&by_time) {
+            by_time.iter().for_each(|part| append(part, batch));
         } else {
             self.merged.clear();
             parts.iter().for_each(|part| self.merged.add(part));
-            self.merged.write_to(batch);
+            self.merged.write_to(batch, self.precedence);
         }
-        drop(parts);
+        drop((parts, by_time));
         for input in &mut self.inputs {
             if input.head().is_some_and(|head| is_same(&head)) {
                 input.next += 1;
@@ -129,6 +145,9 @@ impl MergedSource {
         true
     }
 }
+
+/// The parts of one series; hardly ever more than an ingester's and a store's.
+type Parts<'a> = SmallVec<[SeriesView<'a>; 4]>;
 
 fn compare(left: &SeriesView<'_>, right: &SeriesView<'_>) -> Ordering {
     left.hash.cmp(&right.hash).then_with(|| left.labels.cmp(right.labels))
@@ -215,10 +234,13 @@ impl MergedSamples {
         self.samples.push((timestamp_ms, start_ms, sample));
     }
 
-    fn write_to(&mut self, batch: &mut SeriesBatch) {
+    fn write_to(&mut self, batch: &mut SeriesBatch, precedence: Precedence) {
         if !self.ascending {
-            // The winner of equal times comes first, and stays.
-            self.samples.sort_by(|left, right| left.0.cmp(&right.0).then_with(|| precedence(&right.2, &left.2)));
+            // The winner of equal times comes first, and stays. The sort keeps the order of the inputs otherwise.
+            self.samples.sort_by(|left, right| match precedence {
+                Precedence::First => left.0.cmp(&right.0),
+                Precedence::Greatest => left.0.cmp(&right.0).then_with(|| rank(&right.2, &left.2)),
+            });
             self.samples.dedup_by_key(|sample| sample.0);
         }
         for (timestamp_ms, start_ms, sample) in self.samples.drain(..) {
@@ -245,18 +267,18 @@ fn without_hint(mut histogram: Arc<FloatHistogram>) -> Arc<FloatHistogram> {
 }
 
 /// Which of two samples of one time is the one to keep: the greater.
-fn precedence(left: &Merged, right: &Merged) -> Ordering {
+fn rank(left: &Merged, right: &Merged) -> Ordering {
     match (left, right) {
         (Merged::Histogram(_), Merged::Float(_)) => Ordering::Greater,
         (Merged::Float(_), Merged::Histogram(_)) => Ordering::Less,
         (Merged::Float(left), Merged::Float(right)) => {
             (!is_stale(*left)).cmp(&!is_stale(*right)).then_with(|| left.total_cmp(right))
         }
-        (Merged::Histogram(left), Merged::Histogram(right)) => histogram_precedence(&left.histogram, &right.histogram),
+        (Merged::Histogram(left), Merged::Histogram(right)) => histogram_rank(&left.histogram, &right.histogram),
     }
 }
 
-fn histogram_precedence(left: &FloatHistogram, right: &FloatHistogram) -> Ordering {
+fn histogram_rank(left: &FloatHistogram, right: &FloatHistogram) -> Ordering {
     let observations = left.count.total_cmp(&right.count).then_with(|| left.sum.total_cmp(&right.sum));
     (!is_stale(left.sum)).cmp(&!is_stale(right.sum)).then(observations)
 }
@@ -265,11 +287,10 @@ fn histogram_precedence(left: &FloatHistogram, right: &FloatHistogram) -> Orderi
 mod tests {
     use std::task::Waker;
 
-    use norn_model::Labels;
-    use norn_model::sample::stale_nan;
-    use norn_model::select::BatchSource;
-
     use super::*;
+    use crate::Labels;
+    use crate::sample::stale_nan;
+    use crate::select::BatchSource;
 
     fn source(series: &[(&str, &[(i64, f64)])]) -> Box<dyn SeriesSource> {
         let mut sorted: Vec<_> =
@@ -301,11 +322,12 @@ mod tests {
 
     #[test]
     fn series_come_out_once_and_samples_in_order() {
-        let merged = merge_sources(vec![
-            source(&[("a", &[(1, 1.0), (2, 2.0)]), ("b", &[(1, 5.0)])]),
+        let sources = vec![
             source(&[("a", &[(3, 3.0)]), ("c", &[(9, 9.0)])]),
+            source(&[("a", &[(1, 1.0), (2, 2.0)]), ("b", &[(1, 5.0)])]),
             source(&[]),
-        ]);
+        ];
+        let merged = merge_sources(sources, Precedence::First);
         let expected = [
             ("a".to_owned(), vec![(1, 1.0), (2, 2.0), (3, 3.0)]),
             ("b".to_owned(), vec![(1, 5.0)]),
@@ -321,7 +343,16 @@ mod tests {
         let expected = [("a".to_owned(), vec![(1, 1.0), (2, 8.0), (3, 3.0), (4, 4.0)])];
         for order in [[one, two], [two, one]] {
             let sources = order.map(|samples| source(&[("a", samples)])).into_iter().collect();
-            assert_eq!(read(merge_sources(sources)), expected);
+            assert_eq!(read(merge_sources(sources, Precedence::Greatest)), expected);
         }
+    }
+
+    #[test]
+    fn within_one_process_the_first_stays() {
+        let sources = vec![source(&[("a", &[(1, 1.0), (2, 7.0)])]), source(&[("a", &[(2, 8.0), (3, 3.0)])])];
+        assert_eq!(
+            read(merge_sources(sources, Precedence::First)),
+            [("a".to_owned(), vec![(1, 1.0), (2, 7.0), (3, 3.0)])]
+        );
     }
 }

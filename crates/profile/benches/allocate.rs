@@ -1,0 +1,2 @@
+//! Benches of the heap profile.
+fn main() {}
