@@ -14,6 +14,7 @@
 //! that fight for the cores), a second tokio runtime (no bound, no way to see the queue).
 
 use std::any::Any;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -199,7 +200,18 @@ impl Shared {
     }
 }
 
+thread_local! {
+    /// Whether this thread is one of a pool's.
+    static COMPUTES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the caller runs on a thread for computing, so that it may compute here and need not ask for another.
+pub fn on_compute_thread() -> bool {
+    COMPUTES.get()
+}
+
 fn work(shared: &Shared) {
+    COMPUTES.set(true);
     while let Some(task) = shared.pop() {
         shared.running.fetch_add(1, Ordering::Relaxed);
         task.poll_once();

@@ -3,6 +3,7 @@
 //! Handlers decode parameters, find out what the tenants may do, ask the frontend or the querier, and write JSON. What
 //! they refuse, they refuse with Prometheus' words.
 
+pub mod accept;
 pub mod cardinality;
 pub mod encode;
 pub mod envelope;
@@ -41,7 +42,6 @@ pub fn tenant_routes(prefix: &str, frontend: ApiState) -> Router {
     queries
         .route(&path("query_exemplars"), on(both, query::exemplars))
         .route(&path("format_query"), on(both, query::format))
-        .route(&path("read"), on(MethodFilter::POST, remote_read::read))
         .route(&path("series"), on(both, labels::series))
         .route(&path("labels"), on(both, labels::names))
         .route(&path("label/{name}/values"), on(get, labels::values))
@@ -52,6 +52,8 @@ pub fn tenant_routes(prefix: &str, frontend: ApiState) -> Router {
         .route(&path("cardinality/active_native_histogram_metrics"), on(both, cardinality::active_native_histograms))
         .route(&path("rules"), on(get, status::no_rules))
         .route(&path("alerts"), on(get, status::no_alerts))
+        .route_layer(middleware::from_fn(accept::negotiate))
+        .route(&path("read"), on(MethodFilter::POST, remote_read::read))
         .route_layer(middleware::from_fn_with_state(frontend.clone(), guard::refuse_blocked))
         .layer(Extension(BodyLimit(body_bytes_max)))
         .layer(DefaultBodyLimit::max(body_bytes_max))

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use norn_base::clock::SharedClock;
-use norn_base::pool::ComputePool;
+use norn_base::pool::{ComputePool, on_compute_thread};
 use norn_base::random::SharedRandom;
 use norn_base::{Error, ErrorKind, Result};
 use norn_bucket::SharedBucket;
@@ -412,6 +412,9 @@ fn append_error(tenant: &TenantId, error: AppendError) -> Error {
 impl WriteClient for Arc<Ingester> {
     async fn push(&self, tenant: &TenantId, batch: Arc<WriteBatch>) -> Result<()> {
         let admission = self.gate.enter(batch.bytes() as u64)?;
+        if on_compute_thread() {
+            return self.append(tenant, &batch);
+        }
         let (ingester, tenant) = (self.clone(), tenant.clone());
         // Appending waits for the log, so it runs where threads may wait for a moment, and in one go with what it
         // computes.

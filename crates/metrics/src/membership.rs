@@ -66,17 +66,25 @@ impl Membership {
     pub fn routes(self: &Arc<Self>) -> Router {
         let mut router = Router::new().route("/memberlist", get(no_cluster));
         for (role, path) in RINGS.into_iter().filter(|(role, _)| self.state(role).is_some()) {
-            let shown = move |State(membership): Shared, headers: HeaderMap| async move {
-                membership.ring(role, &headers)
-            };
+            let shown =
+                move |State(membership): Shared, headers: HeaderMap| async move { membership.ring(role, &headers) };
             let forgotten = move || async move { (StatusCode::FOUND, [(header::LOCATION, path)]) };
             router = router.route(path, get(shown).post(forgotten));
         }
         if self.state("ingester").is_some() {
             router = router
-                .route("/ingester/prepare-instance-ring-downscale", get(read_only).post(set_read_only).delete(clear_read_only))
-                .route("/ingester/prepare-partition-downscale", get(no_partitions).post(no_partitions).delete(no_partitions))
-                .route("/ingester/unregister-on-shutdown", get(unregister).put(set_unregister).delete(reset_unregister));
+                .route(
+                    "/ingester/prepare-instance-ring-downscale",
+                    get(read_only).post(set_read_only).delete(clear_read_only),
+                )
+                .route(
+                    "/ingester/prepare-partition-downscale",
+                    get(no_partitions).post(no_partitions).delete(no_partitions),
+                )
+                .route(
+                    "/ingester/unregister-on-shutdown",
+                    get(unregister).put(set_unregister).delete(reset_unregister),
+                );
         }
         if self.state("store-gateway").is_some() {
             let leaves = get(store_gateway_leaves).post(store_gateway_to_leave).delete(store_gateway_to_stay);
@@ -119,7 +127,8 @@ impl Membership {
             });
             return Json(json!({"shards": [instance], "now": now})).into_response();
         }
-        let read_only = read_only_since_ms.map_or_else(|| "no".to_owned(), |since| format!("since {}", format_rfc3339(since)));
+        let read_only =
+            read_only_since_ms.map_or_else(|| "no".to_owned(), |since| format!("since {}", format_rfc3339(since)));
         let row = vec![self.id.clone(), state.to_owned(), self.address.clone(), registered, read_only];
         let columns = ["Instance", "State", "Address", "Registered", "Read-only"];
         let about = "<p>This process runs alone: the ring has one instance, which owns everything.</p>";
@@ -168,7 +177,10 @@ async fn unregister(State(membership): Shared) -> Response {
 async fn set_unregister(State(membership): Shared, body: axum::body::Bytes) -> Response {
     let wish = serde_json::from_slice::<Value>(&body).ok().and_then(|body| body.get("unregister")?.as_bool());
     let Some(wish) = wish else {
-        return plain_text(StatusCode::BAD_REQUEST, "the body has to be {\"unregister\": true} or {\"unregister\": false}");
+        return plain_text(
+            StatusCode::BAD_REQUEST,
+            "the body has to be {\"unregister\": true} or {\"unregister\": false}",
+        );
     };
     membership.wishes.lock().unregister = Some(wish);
     membership.unregister()

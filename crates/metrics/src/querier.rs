@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use norn_base::clock::SharedClock;
 use norn_base::{Error, Result};
+use norn_model::estimate::SeriesCount;
 use norn_model::merge::{Precedence, merge_sources};
 use norn_model::select::{
     BatchSource, SeriesExemplars, SeriesOrder, SeriesRequest, SeriesSource, SeriesStore, TimeRange,
@@ -121,6 +122,22 @@ impl Querier {
                 )
             }
         }
+    }
+
+    /// About how much a query has to read for one of its selectors. Cost: no chunk is read.
+    pub async fn estimate(&self, scope: &ReadScope, request: &SeriesRequest) -> Result<SeriesCount> {
+        let mut count = SeriesCount::default();
+        for (tenant, selectors) in federation::split_selectors(scope, std::slice::from_ref(&request.matchers))? {
+            for matchers in selectors {
+                let inner = federation::inner_request(request, matchers);
+                let mut of_tenant = SeriesCount::default();
+                for reader in self.sources(scope.times, request.range) {
+                    of_tenant = of_tenant.beside(reader.estimate(&tenant, inner.clone()).await?);
+                }
+                count = count.and(of_tenant);
+            }
+        }
+        Ok(count)
     }
 
     /// Names of the labels of matching series.

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use std::task::{Context, Poll};
 
 use norn_base::{Error, Result};
+use norn_model::estimate::SeriesCount;
 use norn_model::select::{MetadataList, SeriesBatch, SeriesExemplars, SeriesRequest, SeriesSource, TimeRange};
 use norn_model::{Labels, Matcher, TenantId};
 
@@ -35,6 +36,9 @@ pub struct LabelRequest {
 pub trait SeriesReader: Send + Sync {
     /// Opens a stream of matching series. Dropping it cancels the work.
     fn select(&self, tenant: &TenantId, request: SeriesRequest) -> Box<dyn SeriesSource>;
+
+    /// About how much there is to read for a request, of which only matchers and range count.
+    async fn estimate(&self, tenant: &TenantId, request: SeriesRequest) -> Result<SeriesCount>;
 
     /// Names of labels of matching series.
     async fn label_names(&self, tenant: &TenantId, request: LabelRequest) -> Result<NameList>;

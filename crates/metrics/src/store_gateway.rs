@@ -21,6 +21,7 @@ use norn_base::pool::ComputePool;
 use norn_base::{Error, ErrorKind, Result};
 use norn_bucket::SharedBucket;
 use norn_config::metrics::MetricsConfig;
+use norn_model::estimate::{SeriesCount, SeriesEstimate};
 use norn_model::select::{SeriesRequest, SeriesSource, TimeRange};
 use norn_model::{Matcher, TenantId};
 use norn_tsdb::block::BlockReader;
@@ -270,6 +271,19 @@ impl SeriesReader for Arc<StoreGateway> {
             }
             Err(error) => Box::new(FailedSource::new(error)),
         }
+    }
+
+    async fn estimate(&self, tenant: &TenantId, request: SeriesRequest) -> Result<SeriesCount> {
+        let blocks = self.blocks_for(tenant, request.range)?;
+        // What a block that cannot be opened holds is not read either.
+        let Opened { readers, turn, .. } = self.open(blocks).await?;
+        let estimate = move || {
+            let mut counts = readers.iter().map(|reader| reader.estimate(&request));
+            counts.try_fold(SeriesCount::default(), |count, other| Ok(count.beside(other?)))
+        };
+        let count = self.pool.compute(estimate).await?;
+        drop(turn);
+        count
     }
 
     async fn label_names(&self, tenant: &TenantId, request: LabelRequest) -> Result<NameList> {

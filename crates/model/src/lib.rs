@@ -15,6 +15,8 @@ pub mod write;
 
 pub mod select;
 
+pub mod estimate;
+
 pub mod merge;
 
 pub use histogram::{FloatHistogram, Histogram};

@@ -5,6 +5,7 @@
 mod invocation;
 mod own_metrics;
 mod process;
+mod profiles;
 mod promql;
 mod roles;
 mod wiring;
@@ -16,6 +17,12 @@ use norn_config::load::{self, Outcome, Printed};
 
 use invocation::Invocation;
 
+#[cfg(feature = "profiles")]
+#[global_allocator]
+static ALLOCATOR: norn_profile::heap::SampledAllocator<mimalloc::MiMalloc> =
+    norn_profile::heap::SampledAllocator::new(mimalloc::MiMalloc);
+
+#[cfg(not(feature = "profiles"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

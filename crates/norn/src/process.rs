@@ -14,6 +14,7 @@ use norn_server::logging::{self, LogOptions};
 use norn_server::services::{Services, on_shutdown_signal};
 use norn_server::telemetry::MetricsRegistry;
 
+use crate::profiles;
 use crate::roles;
 use crate::wiring::Wiring;
 
@@ -53,6 +54,7 @@ fn serve(loaded: Loaded, environment: &Environment, roles: &[&'static roles::Rol
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    profiles::start(&random);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("norn-io")

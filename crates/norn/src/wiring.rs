@@ -4,9 +4,11 @@
 //! not started yet says so to its callers.
 
 mod activity;
+mod index;
 mod listeners;
 mod memory;
 mod reads;
+mod routes;
 mod runtime_config;
 mod server;
 mod writes;

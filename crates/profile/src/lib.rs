@@ -16,7 +16,9 @@
 //!   times over, and the choice of the allocator should not hang on them.
 
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
-compile_error!("stacks are walked on Linux on x86-64 and aarch64; elsewhere, build norn without its feature `profiles`");
+compile_error!(
+    "stacks are walked on Linux on x86-64 and aarch64; elsewhere, build norn without its feature `profiles`"
+);
 
 mod modules;
 mod registers;

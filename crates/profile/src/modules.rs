@@ -45,7 +45,14 @@ impl Deref for Image {
     }
 }
 
+impl Default for Image {
+    fn default() -> Self {
+        Self::Copy(Arc::default())
+    }
+}
+
 /// A part of an image, which it keeps.
+#[derive(Default)]
 pub(crate) struct Section {
     image: Image,
     range: Range<usize>,

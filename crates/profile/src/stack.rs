@@ -87,10 +87,8 @@ impl Unwinder {
         for module in modules::loaded()? {
             tables.add_module(unwind_tables(&module));
         }
-        let scratch = (0..WALKS_MAX).map(|_| Scratch {
-            is_taken: AtomicBool::new(false),
-            cache: UnsafeCell::new(CacheNative::new_in()),
-        });
+        let scratch = (0..WALKS_MAX)
+            .map(|_| Scratch { is_taken: AtomicBool::new(false), cache: UnsafeCell::new(CacheNative::new_in()) });
         let process = libc::pid_t::try_from(std::process::id())
             .map_err(|error| Error::internal("the process id does not fit").with_source(error))?;
         let unwinder = Self { tables, scratch: scratch.collect(), process };

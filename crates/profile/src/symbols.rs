@@ -70,7 +70,7 @@ fn resolve(module: &Module, addresses: &[u64], functions: &mut HashMap<u64, Vec<
         let in_file = address.wrapping_sub(module.bias);
         let mut found = lines.as_ref().map_or_else(Vec::new, |lines| inlined(lines, in_file));
         if found.is_empty()
-            && let Some(symbol) = symbols.get(in_file)
+            && let Some(symbol) = symbols.containing(in_file)
         {
             found.push(Function { name: demangle(symbol.name()), file: String::new(), line: 0 });
         }
@@ -82,7 +82,9 @@ fn resolve(module: &Module, addresses: &[u64], functions: &mut HashMap<u64, Vec<
 fn dynamic_symbols<'data>(object: &object::File<'data>) -> Vec<object::SymbolMapName<'data>> {
     use object::ObjectSymbol;
     let functions = object.dynamic_symbols().filter(|symbol| symbol.kind() == object::SymbolKind::Text);
-    functions.filter_map(|symbol| Some(object::SymbolMapName::new(symbol.address(), symbol.name().ok()?))).collect()
+    functions
+        .filter_map(|symbol| Some(object::SymbolMapName::new(symbol.address(), symbol.size(), symbol.name().ok()?)))
+        .collect()
 }
 
 type Lines<'data> = addr2line::Context<gimli::EndianSlice<'data, gimli::LittleEndian>>;

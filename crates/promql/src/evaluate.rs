@@ -28,7 +28,7 @@ pub(crate) mod range;
 mod relabel;
 pub(crate) mod run;
 mod scalar;
-mod selector;
+pub(crate) mod selector;
 mod sets;
 mod signature;
 mod smooth;

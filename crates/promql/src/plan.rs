@@ -8,12 +8,15 @@
 
 mod build;
 mod calls;
+mod describe;
 pub(crate) mod duration;
 pub(crate) mod invariant;
 pub(crate) mod needs;
 pub(crate) mod node;
+pub mod reads;
 mod repeated;
 pub(crate) mod split;
+mod visit;
 
 use norn_base::{Error, Result};
 

@@ -115,7 +115,7 @@ impl Display for Bare<'_> {
 }
 
 /// Matchers as text, without the one for the name before the braces.
-fn sorted(name: &str, matchers: &[Matcher]) -> Vec<String> {
+pub(crate) fn sorted(name: &str, matchers: &[Matcher]) -> Vec<String> {
     let is_named_outside = |matcher: &&Matcher| {
         let names = matcher.op() == MatchOp::Equal && matcher.name() == METRIC_NAME;
         names && matcher.value() == name && !name.is_empty()
@@ -129,11 +129,12 @@ fn sorted(name: &str, matchers: &[Matcher]) -> Vec<String> {
 }
 
 /// A label's name, in quotes where it is not letters, digits and underscores.
-fn label_name(name: &str) -> String {
+pub(crate) fn label_name(name: &str) -> String {
     if is_legacy_label_name(name) { name.to_owned() } else { string(name) }
 }
 
-struct LabelNames<'a>(&'a [String]);
+/// Names of labels in parentheses.
+pub(crate) struct LabelNames<'a>(pub(crate) &'a [String]);
 
 impl Display for LabelNames<'_> {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
@@ -155,7 +156,8 @@ impl Display for At {
     }
 }
 
-struct Extension(RangeExtension);
+/// ` smoothed`
+pub(crate) struct Extension(pub(crate) RangeExtension);
 
 impl Display for Extension {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
@@ -175,6 +177,19 @@ impl Display for Offset<'_> {
             DurationValue::Literal(0) => Ok(()),
             offset => write!(formatter, " offset {offset}"),
         }
+    }
+}
+
+/// ` @ 1.000 offset 5m`, after both are known as milliseconds.
+pub(crate) struct Modifiers {
+    pub(crate) at_ms: Option<i64>,
+    pub(crate) offset_ms: i64,
+}
+
+impl Display for Modifiers {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let offset = DurationValue::Literal(self.offset_ms);
+        write!(formatter, "{}{}", At(self.at_ms.map(AtModifier::Timestamp)), Offset(&offset))
     }
 }
 

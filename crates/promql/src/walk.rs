@@ -209,7 +209,8 @@ mod tests {
 
     #[test]
     fn ends_of_the_range_become_times() {
-        let mut expr = parse("a @ start() + max_over_time(rate(b[1m] @ end())[1h:] @ 5)", &ParseOptions::all()).unwrap();
+        let mut expr =
+            parse("a @ start() + max_over_time(rate(b[1m] @ end())[1h:] @ 5)", &ParseOptions::all()).unwrap();
         fix_range_ends(&mut expr, 1000, 2000);
         assert_eq!(expr.to_string(), "a @ 1.000 + max_over_time(rate(b[1m] @ 2.000)[1h:] @ 5.000)");
     }

@@ -3,6 +3,7 @@
 //! A page is HTML for people and JSON for programs that ask for it. Parts add links to the index and routes of their
 //! own; [`page`] gives all of them one look. Everything is in the page itself: no script, font or style is fetched.
 
+mod index;
 mod page;
 mod profile;
 
@@ -19,6 +20,7 @@ use norn_base::clock::SharedClock;
 use serde_json::json;
 
 pub use self::page::{escape, page, table};
+pub use self::profile::{ProfileFuture, Profiler};
 use crate::errors::{Expected, HttpError, plain_text};
 use crate::services::ServicesView;
 use crate::telemetry::MetricsRegistry;
@@ -45,8 +47,12 @@ pub struct Admin {
     pub config: ConfigHook,
     /// Its runtime configuration, where there is a file of it.
     pub runtime_config: Option<ConfigHook>,
+    /// What takes profiles of the process, where something does.
+    pub profiler: Option<Arc<dyn Profiler>>,
     /// Links of the index, in the order in which they are shown.
     pub links: Vec<Link>,
+    /// What the index tells newcomers to do, in the order in which it is shown.
+    pub guides: Vec<Guide>,
 }
 
 impl std::fmt::Debug for Admin {
@@ -66,6 +72,17 @@ pub struct Link {
     pub path: &'static str,
 }
 
+/// Something to copy from the index page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guide {
+    /// The heading under which it stands.
+    pub section: &'static str,
+    /// What it does, or where it goes.
+    pub text: &'static str,
+    /// What to copy. `{base}` becomes the address under which the page was asked for.
+    pub snippet: String,
+}
+
 /// The links to the pages that every process has.
 pub const COMMON_LINKS: [Link; 7] = {
     const fn link(section: &'static str, text: &'static str, path: &'static str) -> Link {
@@ -78,7 +95,7 @@ pub const COMMON_LINKS: [Link; 7] = {
         link("Configuration", "Current configuration", "/config"),
         link("Configuration", "What differs from the defaults", "/config?mode=diff"),
         link("Configuration", "Defaults", "/config?mode=defaults"),
-        link("Status", "Threads", "/debug/pprof/threads"),
+        link("Status", "Profiles and threads", "/debug/pprof/"),
     ]
 };
 
@@ -86,7 +103,7 @@ impl Admin {
     /// The routes of all pages.
     pub fn router(self) -> Router {
         let mut router = Router::new()
-            .route("/", get(index))
+            .route("/", get(index::index))
             .route("/ready", get(ready))
             .route("/services", get(services))
             .route("/config", get(config))
@@ -118,29 +135,6 @@ pub(crate) fn parameters<'a>(query: Option<&'a str>, name: &'a str) -> impl Iter
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (decode(key) == name).then(|| decode(value))
     })
-}
-
-async fn index(State(admin): State<Arc<Admin>>) -> Html<String> {
-    let mut body = String::new();
-    let mut sections: Vec<&str> = Vec::new();
-    for link in &admin.links {
-        if !sections.contains(&link.section) {
-            sections.push(link.section);
-        }
-    }
-    let prefix = match admin.path_prefix.trim_matches('/') {
-        "" => String::new(),
-        prefix => format!("/{prefix}"),
-    };
-    for section in sections {
-        body.push_str(&format!("<section><h2>{}</h2><ul>", escape(section)));
-        for link in admin.links.iter().filter(|link| link.section == section) {
-            let target = format!("{prefix}{}", link.path);
-            body.push_str(&format!("<li><a href=\"{}\">{}</a></li>", escape(&target), escape(link.text)));
-        }
-        body.push_str("</ul></section>");
-    }
-    Html(page(&admin.title, &body))
 }
 
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {

@@ -116,6 +116,11 @@ impl BodyReader {
         Self { buffers: Buffers::new(budget), pool }
     }
 
+    /// Where large bodies are decompressed, and what is in them may be decoded.
+    pub fn pool(&self) -> &ComputePool {
+        &self.pool
+    }
+
     /// Receives a body and decompresses it as `Content-Encoding` says.
     ///
     /// The memory is given back when the last clone of the result, or of a part of it, is dropped.

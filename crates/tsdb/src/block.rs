@@ -29,6 +29,8 @@ pub mod writer;
 // Asking a block.
 pub mod reader;
 mod source;
+// How much there would be to read.
+mod estimate;
 // Asking blocks that follow each other in time.
 pub mod successive;
 

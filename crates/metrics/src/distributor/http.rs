@@ -113,7 +113,10 @@ impl Shared {
             may_skip_label_count: self.settings.skip_label_count_header && asks(SKIP_LABEL_COUNT),
             by_rule: false,
         };
-        Ok(self.distributor.push_remote_write(tenant, version, &body, options).await)
+        // Decoding and appending take about a millisecond together, and happen in one go on one thread.
+        let (distributor, tenant) = (self.distributor.clone(), tenant.clone());
+        let push = async move { distributor.push_remote_write(&tenant, version, &body, options).await };
+        self.bodies.pool().run(push).await
     }
 
     /// Tells a client that may come back when to do so.

@@ -11,10 +11,15 @@ use super::rules::WriteRules;
 /// How long `(hash:…)` is; a limit below it cannot be kept by shortening.
 const MARK_BYTES: usize = 71;
 
+/// Whether values above the limit are replaced instead of refused.
+pub(super) fn shortens(rules: &WriteRules) -> bool {
+    rules.label_value_strategy != LabelValueStrategy::Error && rules.label_value_bytes_max >= MARK_BYTES
+}
+
 /// Replaces a value above the limit as the rules say; other values, and those of tenants without such a rule, stay.
 pub(super) fn shorten(value: &mut String, rules: &WriteRules) {
     let limit = rules.label_value_bytes_max;
-    if value.len() <= limit || limit < MARK_BYTES {
+    if value.len() <= limit || !shortens(rules) {
         return;
     }
     match rules.label_value_strategy {

@@ -12,6 +12,7 @@ use norn_model::labels::METRIC_NAME;
 
 use super::discards::Reason;
 use super::errors;
+use super::oversize;
 use super::names::{is_legacy_label_name, is_legacy_metric_name};
 use super::rules::WriteRules;
 
@@ -71,7 +72,8 @@ impl LabelCheck<'_> {
             if name.len() > rules.label_name_bytes_max {
                 return Err(Violation::of(Reason::LabelNameTooLong, index));
             }
-            if value.len() > rules.label_value_bytes_max {
+            // Values that were shortened are as short as they become.
+            if value.len() > rules.label_value_bytes_max && !oversize::shortens(rules) {
                 return Err(Violation::of(Reason::LabelValueTooLong, index));
             }
             if *name == previous && index > 0 {

@@ -323,3 +323,6 @@ fn experimental_feature(node: &Expr) -> Option<Feature> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

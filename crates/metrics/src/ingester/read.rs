@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use norn_base::Result;
+use norn_model::estimate::{SeriesCount, SeriesEstimate};
 use norn_model::select::{
     BatchSource, MetadataList, SeriesExemplars, SeriesRequest, SeriesSource, SeriesStore, TimeRange,
 };
@@ -65,6 +66,10 @@ impl SeriesReader for Arc<Ingester> {
             Ok(None) => Box::new(BatchSource::default()),
             Err(error) => Box::new(crate::reader::FailedSource::new(error)),
         }
+    }
+
+    async fn estimate(&self, tenant: &TenantId, request: SeriesRequest) -> Result<SeriesCount> {
+        self.ask(tenant, move |tenant| tenant.estimate(&request)).await
     }
 
     async fn label_names(&self, tenant: &TenantId, request: LabelRequest) -> Result<NameList> {

@@ -158,6 +158,12 @@ fn type_suffix(metric: &Metric<'_>) -> Option<&'static str> {
     }
 }
 
+/// A unit as metadata names it: `bytes_per_second` for `By/s`, nothing for `1`.
+pub(super) fn unit_words(unit: &str) -> String {
+    let (main, per) = unit_suffixes(unit);
+    [main, per].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("_")
+}
+
 /// The unit, and what it is per, as words. Annotations in braces say nothing.
 fn unit_suffixes(unit: &str) -> (String, String) {
     let (main, per) = unit.split_once('/').unwrap_or((unit, ""));

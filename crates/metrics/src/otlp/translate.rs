@@ -175,7 +175,7 @@ impl Translation<'_> {
             family: family.clone(),
             metric_type: metric_type(metric),
             help: metric.description.to_string(),
-            unit: metric.unit.to_string(),
+            unit: names::unit_words(&metric.unit),
         });
         if points::count(metric) == 0 {
             return Err(format!("empty data points. {} is dropped", metric.name));

@@ -87,7 +87,8 @@ pub(super) fn apply_to_distributor(
     distributor: &Distributor,
 ) {
     let runtime = overrides.runtime();
-    let limits = runtime.distributor_limits.as_ref().map_or_else(|| configured.clone(), |limits| limits.over(configured));
+    let limits =
+        runtime.distributor_limits.as_ref().map_or_else(|| configured.clone(), |limits| limits.over(configured));
     distributor.set_instance_limits(&limits);
 }
 

@@ -156,7 +156,8 @@ fn damage(block: &Path, part: &str) {
             // The second of the six offsets at the end, before the checksum of four bytes.
             let place = &bytes[bytes.len() - 4 - 5 * 8..][..8];
             let series = u64::from_be_bytes(place.try_into().unwrap());
-            flip(&index, usize::try_from(series).unwrap() + 3);
+            // Series lie at multiples of 16.
+            flip(&index, usize::try_from(series.next_multiple_of(16)).unwrap() + 3);
         }
         "chunks" => flip(&block.join("chunks/000001"), 20),
         "meta" => std::fs::write(block.join("meta.json"), "{\"ulid\":").unwrap(),

@@ -69,9 +69,8 @@ impl Sampler {
         if !self.is_active.load(Ordering::Acquire) {
             return;
         }
-        let is_free = |slot: &&Slot| {
-            slot.state.compare_exchange(EMPTY, WRITING, Ordering::Acquire, Ordering::Relaxed).is_ok()
-        };
+        let is_free =
+            |slot: &&Slot| slot.state.compare_exchange(EMPTY, WRITING, Ordering::Acquire, Ordering::Relaxed).is_ok();
         let Some(slot) = self.slots.iter().find(is_free) else {
             self.missed.fetch_add(1, Ordering::Relaxed);
             return;

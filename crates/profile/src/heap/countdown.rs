@@ -109,8 +109,7 @@ mod tests {
 
     #[test]
     fn counts_have_the_mean_that_sums_are_scaled_by() {
-        let countdown =
-            Countdown { bytes_left: Cell::new(0), is_inside: Cell::new(false), random: Cell::new(0x5eed) };
+        let countdown = Countdown { bytes_left: Cell::new(0), is_inside: Cell::new(false), random: Cell::new(0x5eed) };
         let draws = 100_000;
         let sum: f64 = (0..draws).map(|_| countdown.draw() as f64).sum();
         let mean = sum / f64::from(draws) / MEAN_BYTES as f64;

@@ -41,7 +41,7 @@ pub(crate) async fn value(run: &mut Run<'_>, root: &Root, time: QueryTime) -> Re
             let is_whole = (node.is_whole() || steps.count == 1) && !run.options.delayed_name_removal;
             let mut answer = Answer::new(run, steps, time.is_instant(), is_whole);
             stream(run, node, steps, &mut answer).await?;
-            Ok(answer.value())
+            Ok(answer.value(node.has_order()))
         }
     }
 }
@@ -77,13 +77,17 @@ impl Answer {
         }
     }
 
-    fn value(mut self) -> Value {
+    /// The answer; sorted by labels unless the order of an instant answer says something.
+    fn value(mut self, has_order: bool) -> Value {
         if let Some(merged) = self.merged.take() {
             for row in merged.table.rows() {
                 self.take(row.labels, row.values, row.present, row.histograms);
             }
         }
         if self.is_instant {
+            if !has_order {
+                self.samples.sort_unstable_by(|left, right| left.labels.cmp(&right.labels));
+            }
             return Value::Vector(self.samples);
         }
         self.series.sort_unstable_by(|left, right| left.labels.cmp(&right.labels));

@@ -65,14 +65,7 @@ async fn stream_selector(
     steps: Steps,
     sink: &mut dyn WindowSink,
 ) -> Result<()> {
-    let frame = Frame {
-        steps,
-        range_ms,
-        offset_ms: selector.offset_ms,
-        at_ms: selector.at_ms,
-        extension: selector.extension,
-        lookback_ms: run.options.lookback_ms,
-    };
+    let frame = Frame::of_selector(selector, range_ms, steps, run.options.lookback_ms);
     let mut reader = Reader::open(run, selector, frame.time_range());
     let mut cleaned = Cleaned::default();
     while reader.next(run).await? {

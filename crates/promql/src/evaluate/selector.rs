@@ -88,16 +88,20 @@ pub(crate) fn looked_at_ms(selector: &Selector, steps: Steps, step: usize) -> i6
     selector.at_ms.unwrap_or_else(|| steps.time_ms(step)).saturating_sub(selector.offset_ms)
 }
 
+/// All samples that an instant vector selector looks at; there is at least one step.
+pub(crate) fn time_range(selector: &Selector, steps: Steps, lookback_ms: i64) -> TimeRange {
+    let after_ms = if selector.extension == RangeExtension::Smoothed { lookback_ms } else { 0 };
+    TimeRange {
+        start_ms: looked_at_ms(selector, steps, 0).saturating_sub(lookback_ms).saturating_add(1),
+        end_ms: looked_at_ms(selector, steps, steps.count - 1).saturating_add(after_ms),
+    }
+}
+
 /// Evaluates an instant vector selector.
 pub(super) async fn stream(run: &mut Run<'_>, selector: &Selector, steps: Steps, sink: &mut dyn Sink) -> Result<()> {
     let lookback_ms = run.options.lookback_ms;
     let smoothed = selector.extension == RangeExtension::Smoothed;
-    let after_ms = if smoothed { lookback_ms } else { 0 };
-    let range = TimeRange {
-        start_ms: looked_at_ms(selector, steps, 0).saturating_sub(lookback_ms).saturating_add(1),
-        end_ms: looked_at_ms(selector, steps, steps.count - 1).saturating_add(after_ms),
-    };
-    let mut reader = Reader::open(run, selector, range);
+    let mut reader = Reader::open(run, selector, time_range(selector, steps, lookback_ms));
     let mut column = Column::default();
     while reader.next(run).await? {
         let batch = std::mem::take(&mut reader.batch);

@@ -8,7 +8,7 @@ use super::column::Steps;
 use super::run::Run;
 use super::selector::advance;
 use crate::kernels::Window;
-use crate::plan::node::Subquery;
+use crate::plan::node::{Selector, Subquery};
 use crate::tree::RangeExtension;
 
 /// The samples of one series from which windows are cut: sorted columns without stale markers.
@@ -41,6 +41,17 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    pub(crate) fn of_selector(selector: &Selector, range_ms: i64, steps: Steps, lookback_ms: i64) -> Self {
+        Self {
+            steps,
+            range_ms,
+            offset_ms: selector.offset_ms,
+            at_ms: selector.at_ms,
+            extension: selector.extension,
+            lookback_ms,
+        }
+    }
+
     pub(crate) fn of_subquery(subquery: &Subquery, steps: Steps) -> Self {
         Self {
             steps,

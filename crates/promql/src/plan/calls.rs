@@ -128,6 +128,7 @@ impl Planner<'_> {
             let input = Vector::FromScalar(Scalar::Time);
             let position = Position::default();
             return Ok(Vector::Map(Box::new(Map {
+                name: call.function.name,
                 kernel,
                 input,
                 parameters: Vec::new(),
@@ -137,6 +138,7 @@ impl Planner<'_> {
         };
         let (names, needs) = self.name_removal(first, needs);
         let planned = Vector::Map(Box::new(Map {
+            name: call.function.name,
             kernel,
             input: self.vector(first, &needs)?,
             parameters: rest.iter().map(|parameter| self.scalar(parameter)).collect::<Result<_>>()?,
@@ -159,8 +161,8 @@ impl Planner<'_> {
             }
             _ if of_start => {
                 let input = self.vector(input, &needs)?;
-                let position = Position::default();
-                Vector::Map(Box::new(Map { kernel: nothing, input, parameters: Vec::new(), names, position }))
+                let (name, position) = (call.function.name, Position::default());
+                Vector::Map(Box::new(Map { name, kernel: nothing, input, parameters: Vec::new(), names, position }))
             }
             _ => Vector::StepTime { input: Box::new(self.vector(input, &needs)?), names },
         };

@@ -162,6 +162,8 @@ pub(crate) struct RangeCall {
 /// A function of one point.
 #[derive(Debug, Clone)]
 pub(crate) struct Map {
+    /// The function's name.
+    pub(crate) name: &'static str,
     pub(crate) kernel: InstantKernel,
     pub(crate) input: Vector,
     pub(crate) parameters: Vec<Scalar>,
@@ -316,6 +318,15 @@ pub(crate) struct Info {
 }
 
 impl Vector {
+    /// Whether the series of an instant answer come in an order that means something.
+    pub(crate) fn has_order(&self) -> bool {
+        match self {
+            Self::Sort(_) | Self::Choose(_) => true,
+            Self::Invariant(input) | Self::Distinct(input) | Self::Shared { input, .. } => input.has_order(),
+            _ => false,
+        }
+    }
+
     /// Whether each series comes in one piece.
     pub(crate) fn is_whole(&self) -> bool {
         match self {

@@ -11,7 +11,7 @@ header div,main{max-width:72rem;margin:0 auto;padding:1rem 1.5rem}\
 header div{font-weight:650;letter-spacing:.02em}\
 h1{font-size:1.45rem;margin:.6rem 0 1.2rem}\
 h2{font-size:.8rem;margin:0 0 .6rem;color:var(--soft);text-transform:uppercase;letter-spacing:.08em}\
-main{display:grid;grid-template-columns:repeat(auto-fill,minmax(19rem,1fr));gap:1rem;align-items:start}\
+main{display:grid;grid-template-columns:repeat(auto-fill,minmax(15rem,1fr));gap:1rem;align-items:start}\
 main>*{grid-column:1/-1;margin-top:0}\
 main>section{grid-column:auto;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:1rem 1.2rem}\
 ul{list-style:none;margin:0;padding:0}\
@@ -22,7 +22,16 @@ table{border-collapse:collapse;width:100%;background:var(--card);border:1px soli
 th,td{text-align:left;padding:.45rem .8rem;border-bottom:1px solid var(--line);vertical-align:top}\
 th{color:var(--soft);font-weight:600;font-size:.85rem}\
 td{font-variant-numeric:tabular-nums}\
-code,pre{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:.9em}";
+code,pre{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:.9em}\
+main>section.wide{grid-column:1/-1}\
+pre{margin:.3rem 0 1rem;padding:.7rem .9rem;background:var(--paper);border:1px solid var(--line);border-radius:6px;\
+overflow-x:auto;user-select:all}\
+section p{margin:.2rem 0}\
+.state{margin-bottom:0}\
+.state span{display:inline-block;margin:0 .35rem .35rem 0;padding:.1rem .6rem;border:1px solid var(--line);\
+border-radius:1rem;background:var(--card);font-size:.9em}\
+.state .good{border-color:#2e9e5b}\
+.state .waiting{border-color:#d98a1f}";
 
 /// A whole HTML document around `body`, which is HTML already. Sections lie side by side as cards, all else has the
 /// full width.

@@ -1,94 +1,98 @@
-//! `/debug/pprof`: what the process spends its time on.
+//! `/debug/pprof`: what the process spends its time and its memory on.
 //!
-//! The threads and their CPU time are told. CPU and heap profiles are refused with the way to get them: the libraries
-//! that take them from inside unwind stacks in a signal handler, which can lock up the very process that is looked
-//! into, and the tools of the system do the same from outside with no cost when nobody looks.
+//! Paths, parameters and the format are those of Go's programs, so that `go tool pprof`, Grafana's agents and Parca
+//! scrape norn as they scrape those. How a profile is taken is not known here: the process hands in a [`Profiler`].
+
+mod threads;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::response::{IntoResponse, Response};
+use axum::extract::{RawQuery, State};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use http::{StatusCode, header};
+use http::header;
+use norn_base::{Error, ErrorKind, Result};
 
-use crate::errors::plain_text;
+use super::{Admin, escape, page, parameters};
+use crate::errors::HttpError;
 
-/// Ticks a second of the times in `/proc`: fixed in the interface between kernel and programs.
-const TICKS_PER_SECOND: f64 = 100.0;
+/// How long a CPU profile takes if nobody says.
+const SECONDS_DEFAULT: u64 = 30;
 
-pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+/// The longest CPU profile. The listener's limit for answers may be shorter.
+const SECONDS_MAX: u64 = 300;
+
+/// A profile on its way: its bytes, in pprof's format with gzip.
+pub type ProfileFuture = Pin<Box<dyn Future<Output = Result<Vec<u8>>> + Send>>;
+
+/// Takes profiles of this process. Whoever drops a future wants the profile no more.
+pub trait Profiler: Send + Sync {
+    /// Where the process is on its cores during this time. Fails with [`ErrorKind::Conflict`] while another is taken.
+    fn cpu(&self, duration: Duration) -> ProfileFuture;
+
+    /// What is allocated, and where it was.
+    fn heap(&self) -> ProfileFuture;
+}
+
+pub(super) fn routes() -> Router<Arc<Admin>> {
     Router::new()
+        .route("/debug/pprof", get(index))
+        .route("/debug/pprof/", get(index))
         .route("/debug/pprof/profile", get(cpu))
         .route("/debug/pprof/heap", get(heap))
-        .route("/debug/pprof/threads", get(threads))
+        .route("/debug/pprof/threads", get(threads::threads))
 }
 
-async fn cpu() -> Response {
-    let process = std::process::id();
-    not_from_inside(&format!(
-        "CPU profiles are taken from outside: perf record -F 99 -g -p {process} -- sleep 10 && perf script"
-    ))
-}
-
-async fn heap() -> Response {
-    let process = std::process::id();
-    not_from_inside(&format!(
-        "heap profiles are taken from outside: heaptrack -p {process}; what norn itself accounts for is in the \
-         norn_memory_* metrics"
-    ))
-}
-
-fn not_from_inside(way_out: &str) -> Response {
-    plain_text(StatusCode::NOT_IMPLEMENTED, way_out)
-}
-
-/// Threads by CPU time, most first: `seconds  id  name`.
-async fn threads() -> Response {
-    let mut threads = read_threads();
-    threads.sort_by(|left, right| right.cpu_seconds.total_cmp(&left.cpu_seconds));
-    let mut text = String::from("CPU seconds  thread id  name\n");
-    for thread in threads {
-        text.push_str(&format!("{:11.2}  {:9}  {}\n", thread.cpu_seconds, thread.id, thread.name));
+async fn index(State(admin): State<Arc<Admin>>) -> Html<String> {
+    let prefix = admin.path_prefix.trim_matches('/');
+    let base = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
+    let mut body = String::from("<section><h2>Profiles</h2><ul>");
+    let profiles = [
+        ("profile", "CPU: where threads are on their cores, for 30 seconds or ?seconds=1 to 300"),
+        ("heap", "Heap: what is allocated, and where it was"),
+        ("threads", "Threads and their CPU time, as text"),
+    ];
+    for (path, text) in profiles {
+        let target = escape(&format!("{base}/debug/pprof/{path}"));
+        body.push_str(&format!("<li><a href=\"{target}\">{path}</a><br>{}</li>", escape(text)));
     }
-    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+    body.push_str("</ul></section><p>Profiles are read by <code>go tool pprof</code>, Grafana and Parca.</p>");
+    Html(page("Profiles", &body))
 }
 
-struct Thread {
-    id: String,
-    name: String,
-    cpu_seconds: f64,
+async fn cpu(State(admin): State<Arc<Admin>>, RawQuery(query): RawQuery) -> Result<Response, HttpError> {
+    let seconds = seconds(parameters(query.as_deref(), "seconds").next().as_deref())?;
+    Ok(attachment("profile", profiler(&admin)?.cpu(Duration::from_secs(seconds)).await?))
 }
 
-/// Source: Linux `proc(5)`, `/proc/self/task/*/stat`. A thread that ends meanwhile is left out.
-fn read_threads() -> Vec<Thread> {
-    let Ok(folder) = std::fs::read_dir("/proc/self/task") else { return Vec::new() };
-    let mut threads = Vec::new();
-    for entry in folder.flatten() {
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-        if let Some((name, cpu_seconds)) = parse_stat(&stat) {
-            threads.push(Thread { id: entry.file_name().to_string_lossy().into_owned(), name, cpu_seconds });
-        }
-    }
-    threads
+async fn heap(State(admin): State<Arc<Admin>>) -> Result<Response, HttpError> {
+    Ok(attachment("heap", profiler(&admin)?.heap().await?))
 }
 
-/// The name, and user and system time, the 14th and 15th field.
-fn parse_stat(stat: &str) -> Option<(String, f64)> {
-    let (before, after) = stat.rsplit_once(") ")?;
-    let name = before.split_once('(')?.1.to_owned();
-    let mut fields = after.split(' ').skip(14 - 3);
-    let user: f64 = fields.next()?.parse().ok()?;
-    let system: f64 = fields.next()?.parse().ok()?;
-    Some((name, (user + system) / TICKS_PER_SECOND))
+fn profiler(admin: &Admin) -> Result<&dyn Profiler> {
+    admin.profiler.as_deref().ok_or_else(|| {
+        let process = std::process::id();
+        let message = format!(
+            "this program was built without the feature `profiles`; from outside, `perf record -g -p {process}` takes \
+             CPU profiles and `heaptrack -p {process}` heap profiles"
+        );
+        Error::new(ErrorKind::Unimplemented, message)
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn seconds(parameter: Option<&str>) -> Result<u64> {
+    let Some(text) = parameter else { return Ok(SECONDS_DEFAULT) };
+    let seconds = text.parse().ok().filter(|seconds| (1..=SECONDS_MAX).contains(seconds));
+    seconds.ok_or_else(|| Error::bad_request(format!("seconds is {text:?}; it has to be from 1 to {SECONDS_MAX}")))
+}
 
-    #[test]
-    fn a_name_may_hold_anything() {
-        let stat = "7 (a) (b) S 1 7 7 0 -1 4194368 0 0 0 0 150 50 0 0 20 0 1";
-        assert_eq!(parse_stat(stat), Some(("a) (b".to_owned(), 2.0)));
-        assert_eq!(parse_stat("7 (cut) S 1"), None);
-        assert!(!read_threads().is_empty());
-    }
+fn attachment(name: &str, profile: Vec<u8>) -> Response {
+    let disposition = format!("attachment; filename=\"{name}.pb.gz\"");
+    let headers =
+        [(header::CONTENT_TYPE, "application/octet-stream".to_owned()), (header::CONTENT_DISPOSITION, disposition)];
+    (headers, profile).into_response()
 }

@@ -13,6 +13,11 @@ fn admin() -> (Router, Services) {
 }
 
 fn admin_with(instrumentation: bool) -> (Router, Services) {
+    let (admin, services) = pages(instrumentation);
+    (admin.router(), services)
+}
+
+fn pages(instrumentation: bool) -> (Admin, Services) {
     let part = Part::new("distributor", &[], |_| async { Ok(Running::passive()) });
     let services = Services::new(vec![part]).unwrap();
     let registry = MetricsRegistry::default();
@@ -27,13 +32,16 @@ fn admin_with(instrumentation: bool) -> (Router, Services) {
         instrumentation,
         config: Arc::new(|mode| Ok(format!("mode: {}\n", mode.unwrap_or("full")))),
         runtime_config: None,
+        profiler: None,
         links: COMMON_LINKS.to_vec(),
+        guides: vec![Guide { section: "Send", text: "Agents", snippet: "url: {base}/push".to_owned() }],
     };
-    (admin.router(), services)
+    (admin, services)
 }
 
 async fn get(router: &Router, path: &str, accept: &str) -> (u16, String) {
-    let request = Request::get(path).header("accept", accept).body(Body::empty()).unwrap();
+    let request =
+        Request::get(path).header("accept", accept).header("host", "norn.test:1<").body(Body::empty()).unwrap();
     let response = router.clone().oneshot(request).await.unwrap();
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -47,6 +55,8 @@ async fn pages_tell_people_and_programs() {
     assert_eq!(status, 200);
     assert!(index.contains("<h1>norn &lt;1&gt;</h1>"), "{index}");
     assert!(index.contains("<a href=\"/edge/config?mode=diff\">"), "{index}");
+    assert!(index.contains("<span class=\"waiting\">distributor: New</span>"), "{index}");
+    assert!(index.contains("<p>Agents</p><pre>url: http://norn.test:1&lt;/edge/push</pre>"), "{index}");
     assert_eq!(
         get(&router, "/services", "application/json, */*").await.1,
         r#"{"now":"2026-11-01T00:00:00.000Z","services":[{"name":"distributor","status":"New"}]}"#
@@ -65,6 +75,39 @@ async fn metrics_and_threads_are_not_shown_where_that_is_not_wanted() {
     let (router, _services) = admin_with(false);
     for (path, expected) in [("/metrics", 404), ("/debug/pprof/threads", 404), ("/services", 200)] {
         assert_eq!(get(&router, path, "").await.0, expected, "{path}");
+    }
+}
+
+/// Answers with what it was asked for.
+struct Echo;
+
+impl Profiler for Echo {
+    fn cpu(&self, duration: std::time::Duration) -> ProfileFuture {
+        Box::pin(async move { Ok(format!("cpu {duration:?}").into_bytes()) })
+    }
+
+    fn heap(&self) -> ProfileFuture {
+        Box::pin(async { Err(norn_base::Error::new(norn_base::ErrorKind::Conflict, "busy")) })
+    }
+}
+
+#[tokio::test]
+async fn profiles_are_those_of_the_profiler() {
+    let (admin, _services) = pages(true);
+    let router = Admin { profiler: Some(Arc::new(Echo)), ..admin }.router();
+    let check = async |path: &str, status: u16, body: &str| {
+        assert_eq!(get(&router, path, "").await, (status, body.to_owned()), "{path}");
+    };
+    check("/debug/pprof/profile", 200, "cpu 30s").await;
+    check("/debug/pprof/profile?seconds=300", 200, "cpu 300s").await;
+    check("/debug/pprof/heap", 409, "busy\n").await;
+    for wrong in ["0", "301", "-1", "1.5", "x"] {
+        let text = format!("seconds is {wrong:?}; it has to be from 1 to 300\n");
+        check(&format!("/debug/pprof/profile?seconds={wrong}"), 400, &text).await;
+    }
+    for path in ["/debug/pprof", "/debug/pprof/"] {
+        let page = get(&router, path, "text/html").await.1;
+        assert!(page.contains("<a href=\"/edge/debug/pprof/profile\">"), "{page}");
     }
 }
 

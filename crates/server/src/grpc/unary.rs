@@ -67,7 +67,8 @@ pub async fn receive(
 ) -> Result<Bytes, UnaryError> {
     let encoding = encoding(headers)?;
     let limits = BodyLimits::both(bytes_max.saturating_add(FRAME_HEADER_BYTES));
-    let frame = bodies.read_as(Encoding::Identity, body, limits).await.map_err(|error| without_frame(error, bytes_max))?;
+    let frame =
+        bodies.read_as(Encoding::Identity, body, limits).await.map_err(|error| without_frame(error, bytes_max))?;
     let (is_compressed, message) = split_frame(&frame)?;
     if !is_compressed {
         return Ok(message);
@@ -155,7 +156,7 @@ mod tests {
     }
 
     async fn received(encoding: &str, frame: Vec<u8>) -> Result<Vec<u8>, String> {
-        let bodies = BodyReader::new(MemoryBudget::new("test", 1 << 20), ComputePool::new(1, 10).unwrap());
+        let bodies = BodyReader::new(MemoryBudget::new("test", 1 << 20), ComputePool::start(1, 10).unwrap());
         let mut headers = HeaderMap::new();
         if !encoding.is_empty() {
             headers.insert(GRPC_ENCODING, encoding.parse().unwrap());

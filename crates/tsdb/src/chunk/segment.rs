@@ -108,6 +108,11 @@ impl SegmentReader {
         }
     }
 
+    /// The size of all files, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.source.len()).sum()
+    }
+
     /// The chunk at a place, its checksum checked. Cost: no copy where the file is mapped.
     pub fn read(&self, chunk: ChunkRef) -> Result<RawChunk, FileError> {
         let (segment, offset) = self.locate(chunk)?;

@@ -105,7 +105,13 @@ impl Database {
         }
         let position = self.log_batch(&tenant, batch.id, &staged).map_err(AppendError::Log)?;
         let max_ms = staged.time_bounds().map(|(_, max_ms)| max_ms);
-        tenant.log_use.lock().note(position.segment, max_ms, staged.outcome().late > 0);
+        let outcome = staged.outcome();
+        let mut log_use = tenant.log_use.lock();
+        log_use.note(position.segment, max_ms, outcome.late > 0);
+        if outcome.exemplars > 0 {
+            log_use.note_exemplars(position.segment);
+        }
+        drop(log_use);
         Ok(staged.publish(position.segment))
     }
 

@@ -14,6 +14,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use norn_wal::{BatchName, Record};
+
 use super::Database;
 use super::tenant::{Compacting, LocalBlock, PendingDrop, Tenant, TenantState};
 use crate::block::meta::{Compaction, HINT_FROM_OUT_OF_ORDER, Parent};
@@ -146,6 +148,7 @@ impl Database {
         if compacting.pending.as_ref().is_none_or(|pending| pending.late.is_empty()) {
             made.extend(self.cut_all_late(tenant, &mut compacting)?);
         }
+        self.move_exemplars(tenant, !made.is_empty())?;
         self.forget_log(tenant, &compacting)?;
         tenant.drop_pending(&mut compacting);
         Ok(made)
@@ -170,6 +173,26 @@ impl Database {
             publish(tenant, compacting, &blocks, |pending| pending.late.push(late))?;
         }
         Ok(blocks)
+    }
+
+    /// Writes exemplars, which no block has, to the log again, so that its older segments and checkpoints can go.
+    fn move_exemplars(&self, tenant: &Tenant, blocks_made: bool) -> io::Result<()> {
+        let first = {
+            // All exemplars in records before this segment are published, and are written again.
+            let _nobody_appends = tenant.head().exclusive();
+            self.log.segment()
+        };
+        let stay_behind = tenant.log_use.lock().exemplars_stay_behind(first, blocks_made);
+        if !stay_behind || tenant.head().stats().exemplars.0 == 0 {
+            return Ok(());
+        }
+        let id = tenant.id().as_str();
+        tenant.head().checkpoint_rest(|kind, payload| {
+            let record = Record { kind, tenant: id, batch: BatchName::default(), payload };
+            self.log.append(&record, None).map(drop).map_err(io::Error::other)
+        })?;
+        tenant.log_use.lock().exemplars_moved(first);
+        Ok(())
     }
 
     /// What blocks have is not needed of the log.

@@ -8,6 +8,8 @@ use norn_wal::{Checkpoint, Position};
 #[derive(Debug, Default)]
 pub(super) struct LogUse {
     segments: VecDeque<SegmentUse>,
+    /// From this segment on the log has the tenant's exemplars, which no block has.
+    exemplars_from: Option<u64>,
     /// What stands in for the tenant's records before a position, and the newest sample in it.
     checkpoint: Option<(Checkpoint, Option<i64>)>,
 }
@@ -39,8 +41,23 @@ impl LogUse {
         }
     }
 
-    /// Blocks have all that is older than `floor_ms`, and all late samples whose records lie before `late`. Returns the
-    /// checkpoint if that is not needed any more.
+    /// A record with exemplars was written to a segment.
+    pub(super) fn note_exemplars(&mut self, segment: u64) {
+        self.exemplars_from = Some(self.exemplars_from.map_or(segment, |first| first.min(segment)));
+    }
+
+    /// All exemplars were written again, from a segment on.
+    pub(super) fn exemplars_moved(&mut self, segment: u64) {
+        self.exemplars_from = Some(segment);
+    }
+
+    /// Whether exemplars keep what is to go: a checkpoint, or, where blocks were made, a segment before this one.
+    pub(super) fn exemplars_stay_behind(&self, segment: u64, blocks_made: bool) -> bool {
+        self.checkpoint.is_some() || blocks_made && self.exemplars_from.is_some_and(|first| first < segment)
+    }
+
+    /// Blocks have all that is older than `floor_ms`, and all late samples whose records lie before `late`; exemplars of the
+    /// checkpoint are in the log. Returns the checkpoint if that is not needed any more.
     pub(super) fn forget(&mut self, floor_ms: i64, late: Position) -> Option<Checkpoint> {
         self.segments.retain(|known| {
             known.max_ms.is_some_and(|max_ms| max_ms >= floor_ms) || (known.late && known.segment >= late.segment)
@@ -54,6 +71,7 @@ impl LogUse {
     /// has the same position, and thereby the same file.
     pub(super) fn replace_checkpoint(&mut self, checkpoint: Checkpoint, max_ms: Option<i64>) -> Option<Checkpoint> {
         self.segments.retain(|known| known.segment >= checkpoint.position.segment);
+        self.exemplars_from = self.exemplars_from.map(|first| first.max(checkpoint.position.segment));
         let position = checkpoint.position;
         let older = self.checkpoint.replace((checkpoint, max_ms)).map(|older| older.0);
         older.filter(|older| older.position != position)
@@ -66,7 +84,8 @@ impl LogUse {
 
     /// The first segment that the tenant needs.
     pub(super) fn first_segment(&self) -> Option<u64> {
-        self.segments.front().map(|known| known.segment)
+        let samples_from = self.segments.front().map(|known| known.segment);
+        samples_from.into_iter().chain(self.exemplars_from).min()
     }
 }
 

@@ -267,7 +267,11 @@ impl Opener {
                 self.report.samples += replayed.samples;
                 self.report.without_series += replayed.without_series;
                 if let Origin::Log(position) = origin {
-                    opening.tenant.log_use.lock().note(position.segment, replayed.max_ms, replayed.late);
+                    let mut log_use = opening.tenant.log_use.lock();
+                    log_use.note(position.segment, replayed.max_ms, replayed.late);
+                    if replayed.exemplars {
+                        log_use.note_exemplars(position.segment);
+                    }
                 }
             }
             Err(error) => {

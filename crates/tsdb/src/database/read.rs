@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use norn_base::{Error, ErrorKind, Result};
 use norn_model::Matcher;
+use norn_model::estimate::{SeriesCount, SeriesEstimate};
 use norn_model::merge::{Precedence, merge_sources};
 use norn_model::select::{SeriesOrder, SeriesRequest, SeriesSource, SeriesStore, TimeRange};
 
@@ -25,6 +26,19 @@ impl SeriesStore for Tenant {
             blocks.into_iter().map(|block| block.reader.select(request.clone())).collect();
         sources.push(self.head().select(request, from_ms, lease));
         merge_sources(sources, Precedence::First)
+    }
+}
+
+impl SeriesEstimate for Tenant {
+    fn estimate(&self, request: &SeriesRequest) -> Result<SeriesCount> {
+        let snapshot = self.snapshot.load_full();
+        let mut count = SeriesCount::default();
+        for block in &snapshot.blocks {
+            count = count.beside(block.reader.estimate(request)?);
+        }
+        let start_ms = request.range.start_ms.max(snapshot.floor_ms.unwrap_or(i64::MIN));
+        let head = self.head().estimate(&request.matchers, TimeRange { start_ms, ..request.range });
+        Ok(count.beside(head))
     }
 }
 

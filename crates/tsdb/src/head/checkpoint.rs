@@ -67,35 +67,52 @@ impl Head {
         true
     }
 
-    /// Exemplars and metadata, in records of type batch. The series of exemplars are defined above.
-    fn checkpoint_rest(&self, mut write: impl FnMut(u8, &[u8]) -> io::Result<()>) -> io::Result<()> {
-        let exemplars: Vec<_> = self.exemplars.lock().all().map(|(id, exemplar)| (id, exemplar.clone())).collect();
+    /// Hands out records with the exemplars and the metadata, which no block has. They stand on their own: each defines
+    /// the series that it refers to, also those that have left the head.
+    pub(crate) fn checkpoint_rest(&self, mut write: impl FnMut(u8, &[u8]) -> io::Result<()>) -> io::Result<()> {
+        let exemplars = self.exemplars.lock().all();
         let metadata = self.metadata(None);
         let (mut exemplars, mut metadata) = (exemplars.into_iter().peekable(), metadata.into_iter().peekable());
         while exemplars.peek().is_some() || metadata.peek().is_some() {
-            let mut rows = [(0, Vec::new()), (0, Vec::new())];
-            let [(exemplar_count, exemplar_rows), (metadata_count, metadata_rows)] = &mut rows;
-            while exemplar_rows.len() < RECORD_BYTES
-                && let Some((id, exemplar)) = exemplars.next()
+            let (mut definitions, mut exemplar_rows, mut metadata_rows) = (Rows::default(), Rows::default(), Rows::default());
+            while exemplar_rows.bytes.len() < RECORD_BYTES
+                && let Some((id, series)) = exemplars.next()
             {
-                Writer { bytes: exemplar_rows }.exemplar(id, &exemplar);
-                *exemplar_count += 1;
+                definitions.add(|writer| {
+                    writer.uvarint(id);
+                    writer.string(series.labels.encoded());
+                });
+                series.exemplars.iter().for_each(|exemplar| exemplar_rows.add(|writer| writer.exemplar(id, exemplar)));
             }
-            while metadata_rows.len() < RECORD_BYTES
+            while metadata_rows.bytes.len() < RECORD_BYTES
                 && let Some(metadata) = metadata.next()
             {
-                Writer { bytes: metadata_rows }.metadata(&metadata);
-                *metadata_count += 1;
+                metadata_rows.add(|writer| writer.metadata(&metadata));
             }
-            // Definitions, floats, late floats and histograms are empty sections.
-            let mut payload = vec![0; 4];
-            for (count, bytes) in rows {
-                Writer { bytes: &mut payload }.count(count);
-                payload.extend_from_slice(&bytes);
+            // Floats, late floats and histograms are empty sections.
+            let none = Rows::default;
+            let mut payload = Vec::new();
+            for rows in [definitions, none(), none(), none(), exemplar_rows, metadata_rows] {
+                Writer { bytes: &mut payload }.count(rows.count);
+                payload.extend_from_slice(&rows.bytes);
             }
             write(RECORD_BATCH, &payload)?;
         }
         Ok(())
+    }
+}
+
+/// A section of a record.
+#[derive(Default)]
+struct Rows {
+    count: usize,
+    bytes: Vec<u8>,
+}
+
+impl Rows {
+    fn add(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
+        write(&mut Writer { bytes: &mut self.bytes });
+        self.count += 1;
     }
 }
 

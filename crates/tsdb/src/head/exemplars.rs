@@ -29,19 +29,17 @@ pub(crate) struct ExemplarStore {
 impl ExemplarStore {
     /// Whether the exemplar of a series can be taken.
     pub(crate) fn judge(&self, series: u64, exemplar: &Exemplar) -> ExemplarVerdict {
-        let Some(last) = self.series.get(&series).and_then(|series| series.exemplars.last()) else {
-            return ExemplarVerdict::Take;
-        };
-        if last == exemplar {
-            ExemplarVerdict::Repeated
-        } else if exemplar.timestamp_ms < last.timestamp_ms {
-            ExemplarVerdict::OutOfOrder
-        } else {
-            ExemplarVerdict::Take
+        let stored = self.series.get(&series).map_or(&[][..], |series| &series.exemplars);
+        let Some(last) = stored.last() else { return ExemplarVerdict::Take };
+        if exemplar.timestamp_ms < last.timestamp_ms {
+            return ExemplarVerdict::OutOfOrder;
         }
+        // A client that sends a request again repeats all of it, also what is not the last of its time.
+        let mut newest = stored.iter().rev().take_while(|other| other.timestamp_ms == exemplar.timestamp_ms);
+        if newest.any(|other| other == exemplar) { ExemplarVerdict::Repeated } else { ExemplarVerdict::Take }
     }
 
-    /// Adds an exemplar, and drops the oldest arrivals beyond `max`.
+    /// Adds an exemplar that is not there yet, and drops the oldest arrivals beyond `max`.
     pub(crate) fn add(&mut self, series: u64, labels: impl FnOnce() -> Labels, exemplar: Exemplar, max: usize) {
         if max == 0 {
             return;
@@ -49,6 +47,11 @@ impl ExemplarStore {
         let entry =
             self.series.entry(series).or_insert_with(|| SeriesExemplars { labels: labels(), exemplars: Vec::new() });
         let index = entry.exemplars.partition_point(|other| other.timestamp_ms <= exemplar.timestamp_ms);
+        // The log may have it twice: it is written again before the segment of its first record goes.
+        let mut as_new = entry.exemplars[..index].iter().rev().take_while(|other| other.timestamp_ms == exemplar.timestamp_ms);
+        if as_new.any(|other| *other == exemplar) {
+            return;
+        }
         entry.exemplars.insert(index, exemplar);
         self.arrivals.push_back(series);
         while self.arrivals.len() > max {
@@ -71,9 +74,9 @@ impl ExemplarStore {
         (self.arrivals.len(), self.series.len())
     }
 
-    /// All exemplars, for a checkpoint.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (u64, &Exemplar)> {
-        self.series.iter().flat_map(|(id, series)| series.exemplars.iter().map(|exemplar| (*id, exemplar)))
+    /// All series with their numbers in the log, for a checkpoint.
+    pub(crate) fn all(&self) -> Vec<(u64, SeriesExemplars)> {
+        self.series.iter().map(|(id, series)| (*id, series.clone())).collect()
     }
 
     /// Exemplars inside a range of the series that fulfil all matchers of any list; series ascend by labels.
@@ -91,6 +94,16 @@ impl ExemplarStore {
             }
         }
         selected.sort_by(|left, right| left.labels.cmp(&right.labels));
+        // A series that left the head and came again has another number.
+        selected.dedup_by(|next, first| {
+            let same = next.labels == first.labels;
+            if same {
+                first.exemplars.append(&mut next.exemplars);
+                first.exemplars.sort_by_key(|exemplar| exemplar.timestamp_ms);
+                first.exemplars.dedup();
+            }
+            same
+        });
         selected
     }
 }

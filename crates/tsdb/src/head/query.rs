@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use norn_model::Labels;
+use norn_model::estimate::{SeriesCount, extrapolate};
 use norn_model::labels::METRIC_NAME;
 use norn_model::matcher::Matcher;
 use norn_model::select::{MetadataList, Projection, SeriesExemplars, TimeRange};
@@ -114,6 +115,22 @@ impl Head {
         let index = self.index.read();
         let series = self.series_in_question(&index, matchers, active_since_s);
         series.map_or_else(|| index.published(), |series| series.len())
+    }
+
+    /// About how much the matching series have in a range, late samples aside.
+    pub fn estimate(&self, matchers: &[Matcher], range: TimeRange) -> SeriesCount {
+        if !self.overlaps(range) {
+            return SeriesCount::default();
+        }
+        let found = matching_series(&self.index.read(), matchers);
+        let look = |reference: SeriesRef| {
+            let shard = self.shards[shard_of(reference)].lock();
+            // What was removed since the search has no chunks.
+            let count = shard.get(reference).map(|series| series.count_within(range));
+            Ok::<_, std::convert::Infallible>(count.unwrap_or_default())
+        };
+        let Ok(count) = extrapolate(&found, look);
+        count
     }
 
     /// The matching series that got a sample since `since_s`, in seconds since the Unix epoch.

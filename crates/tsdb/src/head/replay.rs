@@ -36,6 +36,8 @@ pub struct Replayed {
     pub max_ms: Option<i64>,
     /// Whether late samples went in.
     pub late: bool,
+    /// Whether it has exemplars.
+    pub exemplars: bool,
 }
 
 /// The replay of one tenant.
@@ -81,9 +83,10 @@ impl HeadReplay {
         Ok(replayed)
     }
 
-    /// Ends the replay: all series can be found.
+    /// Ends the replay: all series can be found, but those of which the log had only exemplars, or what blocks have.
     pub fn finish(mut self) {
         self.publish();
+        self.head.truncate(self.head.floor_ms());
     }
 
     fn publish(&mut self) {
@@ -105,6 +108,7 @@ impl HeadReplay {
                 self.apply_sample((series, timestamp_ms), value, (late, skip_late), replayed);
             }
             Row::Exemplar { series, exemplar } => {
+                replayed.exemplars = true;
                 let Some(reference) = self.references.get(&series) else {
                     replayed.without_series += 1;
                     return;

@@ -8,11 +8,13 @@
 //! equal length and have about 120 samples. A chunk therefore never crosses the edge of a block, and a block takes
 //! chunks over as they are.
 
+use norn_model::estimate::{SeriesCount, samples_within};
+use norn_model::select::TimeRange;
 use norn_model::write::WriteHistogram;
 
 use super::late::LateSamples;
 use super::open_chunk::{ChunkRules, HISTOGRAM_SAMPLES_MIN, HeadChunk, OpenHistograms, chunk_end};
-use crate::chunk::{Encoding, XorAppender};
+use crate::chunk::{Encoding, XorAppender, sample_count};
 
 /// The series of a tenant that a posting list names. Given again once a series is gone.
 pub type SeriesRef = u32;
@@ -283,6 +285,26 @@ impl Series {
         let overlaps = |min_ms: i64, max_ms: i64| min_ms <= end_ms && max_ms >= start_ms;
         self.closed.iter().flat_map(|closed| closed.iter()).any(|chunk| overlaps(chunk.min_ms, chunk.max_ms))
             || self.open().is_some_and(|(min_ms, _, _)| overlaps(min_ms, self.last_ms))
+    }
+
+    /// How much the series has inside `range`, late samples aside. Cost: a look at each chunk's first bytes.
+    pub(crate) fn count_within(&self, range: TimeRange) -> SeriesCount {
+        let mut count = SeriesCount::default();
+        let mut add = |min_ms: i64, max_ms: i64, data: &[u8]| {
+            let held = TimeRange { start_ms: min_ms, end_ms: max_ms };
+            // Every chunk in the head was written here, and starts with its count.
+            let samples = samples_within(u64::from(sample_count(data).unwrap_or(0)), held, range);
+            if samples > 0 {
+                count = count.beside(SeriesCount { series: 1, samples, bytes: data.len() as u64 });
+            }
+        };
+        for chunk in self.closed.iter().flat_map(|closed| closed.iter()) {
+            add(chunk.min_ms, chunk.max_ms, &chunk.data);
+        }
+        if let Some((min_ms, _, data)) = self.open() {
+            add(min_ms, self.last_ms, data);
+        }
+        count
     }
 
     /// Where the first chunk starts that does not end before `from_ms`, and no earlier than that; late ones aside.
