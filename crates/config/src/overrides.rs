@@ -77,7 +77,7 @@ pub enum OverridesError {
     #[error("{0}")]
     Defaults(String),
     /// A key or value at a place is wrong.
-    #[error("{0}")]
+    #[error(transparent)]
     Content(#[from] NodeError),
     /// A tenant's limits do not fit.
     #[error("overrides of tenant {tenant}: {problem}")]

@@ -4,6 +4,7 @@
 //! they refuse, they refuse with Prometheus' words.
 
 pub mod accept;
+pub mod analyze;
 pub mod cardinality;
 pub mod encode;
 pub mod envelope;
@@ -54,6 +55,8 @@ pub fn tenant_routes(prefix: &str, frontend: ApiState) -> Router {
         .route(&path("alerts"), on(get, status::no_alerts))
         .route_layer(middleware::from_fn(accept::negotiate))
         .route(&path("read"), on(MethodFilter::POST, remote_read::read))
+        // Not below the prefix, as in the original.
+        .route("/api/v1/analyze", on(MethodFilter::POST, analyze::analyze))
         .route_layer(middleware::from_fn_with_state(frontend.clone(), guard::refuse_blocked))
         .layer(Extension(BodyLimit(body_bytes_max)))
         .layer(DefaultBodyLimit::max(body_bytes_max))

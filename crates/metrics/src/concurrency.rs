@@ -7,6 +7,9 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
+/// Work under way, with the number of its item.
+type Running<'a, O> = Vec<(usize, Pin<Box<dyn Future<Output = O> + Send + 'a>>)>;
+
 /// Runs `work` for each item, at most `limit` (at least 1) at once. Returns the outputs in the order of the items.
 pub(crate) async fn at_most<'a, T, O: 'a, F>(
     limit: usize,
@@ -17,7 +20,7 @@ where
     F: Future<Output = O> + Send + 'a,
 {
     let mut waiting = items.into_iter().enumerate();
-    let mut running: Vec<(usize, Pin<Box<dyn Future<Output = O> + Send + 'a>>)> = Vec::new();
+    let mut running: Running<'a, O> = Vec::new();
     let mut outputs: Vec<Option<O>> = Vec::new();
     loop {
         while running.len() < limit.max(1)

@@ -4,6 +4,7 @@
 //! computing over the series that the querier finds. Range queries are split by time where that is configured, and
 //! parts whose results are in the cache are not computed again.
 
+pub mod analyze;
 pub mod blocked;
 mod compat;
 pub mod effort;

@@ -4,8 +4,9 @@
 //! spread over all that match, and concluded for the rest: series of one selector are mostly alike, since they are
 //! scraped together. So the cost hardly depends on the size of the answer.
 
-use crate::select::{SeriesRequest, TimeRange};
 use norn_base::Result;
+
+use crate::select::{SeriesRequest, TimeRange};
 
 /// For so many series it is looked up what they hold.
 const LOOKED_AT_MAX: usize = 64;

@@ -234,7 +234,7 @@ impl Wiring {
             let ticks = AtomicU64::new(0);
             let elect = move || {
                 let distributor = distributor.clone();
-                let cleans = ticks.fetch_add(1, Ordering::Relaxed) % TICKS_PER_CLEANING == 0;
+                let cleans = ticks.fetch_add(1, Ordering::Relaxed).is_multiple_of(TICKS_PER_CLEANING);
                 async move {
                     let cleaned = if cleans { distributor.clean().await } else { Ok(()) };
                     if let Err(error) = distributor.tick().await.and(cleaned) {

@@ -1,6 +1,10 @@
 //! What sampling the heap costs: pairs of allocation and free, with and without it.
 //!
 //! Ceiling: one subtraction in thread-local memory for an allocation, one comparison for a free: a nanosecond a pair.
+//! The sample itself, once in 512 KiB, walks a stack: some microseconds, which large allocations show.
+//!
+//! 2026-11-21, two cores shared with other work, plain and sampled: 32 bytes 15.0 and 15.2 ns, 4 KiB 81 and 135 ns,
+//! 64 KiB 92 and 806 ns (every eighth is a sample: 6 microseconds each). The spread is 30 %.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;

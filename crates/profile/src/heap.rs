@@ -52,7 +52,7 @@ impl<A> SampledAllocator<A> {
 
 /// Begins to sample, in a program whose allocator is a [`SampledAllocator`]; a second call does nothing.
 ///
-/// Fails where stacks cannot be walked. Cost: 2 MiB of memory, and reads the headers of the program's files.
+/// Fails where stacks cannot be walked. Cost: some hundred KiB of memory, and reads the headers of the program's files.
 pub fn start(random: &dyn Random) -> Result<()> {
     samples::start(Heap::new(Unwinder::of_process()?, random.next_u64()));
     Ok(())

@@ -28,8 +28,8 @@ pub(crate) const DEPTH_MAX: usize = 128;
 /// Walks that can happen at once; 30 KiB each. A walk takes some 20 microseconds, of ten thousand between samples.
 const WALKS_MAX: usize = 8;
 
-/// Bytes that are read from a stack at once: a few dozen calls for each system call.
-const WINDOW_BYTES: usize = 2048;
+/// Bytes that are read from a stack at once: a whole stack of usual depth with one or two system calls.
+const WINDOW_BYTES: usize = 8192;
 
 /// The addresses of calls, innermost first. Each lies within the instruction that was executed.
 pub(crate) struct Stack {

@@ -69,10 +69,13 @@ fn resolve(module: &Module, addresses: &[u64], functions: &mut HashMap<u64, Vec<
     for &address in addresses {
         let in_file = address.wrapping_sub(module.bias);
         let mut found = lines.as_ref().map_or_else(Vec::new, |lines| inlined(lines, in_file));
-        if found.is_empty()
-            && let Some(symbol) = symbols.containing(in_file)
-        {
-            found.push(Function { name: demangle(symbol.name()), file: String::new(), line: 0 });
+        if let Some(symbol) = symbols.containing(in_file) {
+            let name = demangle(symbol.name());
+            // Line tables alone have names without paths; the symbol is that of the outermost function, with its path.
+            match found.last_mut() {
+                Some(outermost) => outermost.name = name,
+                None => found.push(Function { name, file: String::new(), line: 0 }),
+            }
         }
         functions.insert(address, found);
     }

@@ -46,8 +46,8 @@ pub struct CleaningReport {
 /// Tidies up a tenant that is in use. `now_ms` is milliseconds since the Unix epoch.
 pub async fn clean_tenant(bucket: &dyn Bucket, rules: CleaningRules, now_ms: i64) -> Result<CleaningReport> {
     let mut inventory = Inventory::take(bucket, rules.metas_at_once).await?;
-    let mut report = CleaningReport::default();
-    report.marked_by_retention = apply_retention(bucket, &mut inventory, rules.retention, now_ms).await?;
+    let marked_by_retention = apply_retention(bucket, &mut inventory, rules.retention, now_ms).await?;
+    let mut report = CleaningReport { marked_by_retention, ..CleaningReport::default() };
     report.deleted_blocks = delete_marked(bucket, &mut inventory, rules.deletion_delay, now_ms).await?;
     report.deleted_blocks += clean_partial(bucket, &mut inventory, rules, now_ms).await?;
     report.blocks = inventory.blocks.len();

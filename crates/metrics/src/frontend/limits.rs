@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use norn_base::{Error, Result};
+use norn_base::{Error, ErrorKind, Result};
 use norn_config::limits::{BlockedQuery, Limits};
 use norn_model::Matcher;
 use norn_promql::plan::QueryTime;
@@ -177,7 +177,9 @@ impl ReadLimits {
             .map(|length_ms| norn_gotext::duration::format_go(length_ms.saturating_mul(1_000_000)));
         let message = format!("the query time range exceeds the limit (query length: {length}, limit: {limit})");
         let id = "err-mimir-max-query-length";
-        Err(tenant_limit(&message, id, "querier.max-partial-query-length").with_http_status(422))
+        let refused = tenant_limit(&message, id, "querier.max-partial-query-length");
+        // It is found while the query is carried out, as the original does.
+        Err(Error::new(ErrorKind::Unprocessable, refused.message()).with_id(id))
     }
 
     /// The times that a query is answered for: rounded down to multiples of the step, where the tenants want that.

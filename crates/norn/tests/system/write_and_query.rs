@@ -36,6 +36,14 @@ pub(crate) fn query(norn: &Norn, query: &str, time_ms: i64) -> serde_json::Value
     answer.json()
 }
 
+/// What an instant query would do.
+fn analyze(norn: &Norn, query: &str, time_ms: i64) -> serde_json::Value {
+    let path = format!("/api/v1/analyze?query={query}&time={}", time_ms / 1000);
+    let answer = norn.request("POST", &path, HEADERS, b"");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
+}
+
 /// The values of an instant query's vector, ascending.
 pub(crate) fn values(norn: &Norn, text: &str, time_ms: i64) -> Vec<f64> {
     let answer = query(norn, text, time_ms);
@@ -64,6 +72,11 @@ fn what_is_written_is_answered_from_everywhere() {
             "{what}"
         );
         assert_eq!(values(norn, "count_over_time(system_test_total{number=\"7\"}[1h])", end_ms), [20.0], "{what}");
+        let estimate = &analyze(norn, "sum(system_test_total)", end_ms)["estimate"];
+        assert_eq!(estimate["series"], 50, "{what}: {estimate}");
+        // What has been flushed may lie with the ingester and in the bucket.
+        let samples = estimate["samples"].as_u64().unwrap();
+        assert!((1000..=2100).contains(&samples), "{what}: {estimate}");
     };
     check(&norn, "at once");
 

@@ -8,6 +8,9 @@ use crate::block_on;
 /// So large that not to be a sample has a probability of `e^-128`.
 const LARGE_BYTES: usize = 64 << 20;
 
+/// As above with `e^-32`; it is filled byte by byte.
+const GROWN_BYTES: usize = 16 << 20;
+
 /// Positions of the values of a sample.
 const ALLOCATED_BYTES: usize = 1;
 const IN_USE_OBJECTS: usize = 2;
@@ -64,7 +67,7 @@ fn what_is_in_use_is_told_until_it_is_freed() {
     drop(many);
     assert_eq!(sum_of("allocate_many", IN_USE_OBJECTS), 0);
 
-    let grown = grow(LARGE_BYTES);
+    let grown = grow(GROWN_BYTES);
     assert!(grown.iter().enumerate().all(|(index, byte)| usize::from(*byte) == index % 251));
     assert_about(sum_of("grow", IN_USE_BYTES), grown.capacity(), 0.01);
     drop(grown);

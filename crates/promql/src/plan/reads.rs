@@ -1,6 +1,7 @@
 //! What a query will ask the store for, known before it runs: enough to estimate what it costs.
 
 use foldhash::{HashSet, HashSetExt};
+use norn_model::Matcher;
 use norn_model::select::{SeriesRequest, TimeRange};
 
 use super::Query;
@@ -9,10 +10,13 @@ use super::visit::{Node, visit};
 use crate::evaluate::column::Steps;
 use crate::evaluate::steps_of;
 use crate::evaluate::{selector, window::Frame};
+use crate::printer::sorted;
 
 /// One selector, as often as it is evaluated.
 #[derive(Debug, Clone)]
 pub struct Read {
+    /// The selector as text, without range and modifiers.
+    pub selector: String,
     /// One request for each alternative of the selector.
     pub requests: Vec<SeriesRequest>,
     /// All times that any step looks at, with offset, `@`, range, lookback and the subqueries around it.
@@ -56,17 +60,27 @@ fn read(selector: &Selector, range: TimeRange, steps: Steps) -> Read {
         projection: selector.projection.clone(),
         ..SeriesRequest::new(matchers.clone(), range)
     };
-    Read { requests: selector.matchers.iter().map(request).collect(), range, steps: steps.count }
+    Read {
+        selector: selector.to_string(),
+        requests: selector.matchers.iter().map(request).collect(),
+        range,
+        steps: steps.count,
+    }
 }
 
 fn read_info(info: &Info, steps: Steps, lookback_ms: i64) -> Read {
-    let matchers = info.name_matchers.iter().chain(&info.data_matchers).cloned().collect();
+    let matchers: Vec<Matcher> = info.name_matchers.iter().chain(&info.data_matchers).cloned().collect();
     let looked_at_ms = |step: usize| info.at_ms.unwrap_or_else(|| steps.time_ms(step)).saturating_sub(info.offset_ms);
     let range = TimeRange {
         start_ms: looked_at_ms(0).saturating_sub(lookback_ms).saturating_add(1),
         end_ms: looked_at_ms(steps.count - 1),
     };
-    Read { requests: vec![SeriesRequest::new(matchers, range)], range, steps: steps.count }
+    Read {
+        selector: format!("{{{}}}", sorted("", &matchers).join(",")),
+        requests: vec![SeriesRequest::new(matchers, range)],
+        range,
+        steps: steps.count,
+    }
 }
 
 #[cfg(test)]

@@ -59,6 +59,13 @@ pub fn map_file(path: &Path) -> Result<Bytes, FileError> {
     Ok(Bytes::from_owner(map))
 }
 
+impl FileError {
+    /// Whether the file itself is at fault, so that trying again is useless.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Self::Io { .. })
+    }
+}
+
 /// What is wrong with a file of a block.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {

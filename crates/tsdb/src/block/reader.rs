@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use norn_model::Matcher;
 use norn_model::select::{SeriesRequest, SeriesSource, SeriesStore, TimeRange};
@@ -30,6 +30,30 @@ pub(super) struct BlockParts {
     pub(super) index: IndexReader,
     pub(super) segments: SegmentReader,
     pub(super) tombstones: Tombstones,
+    /// Why the block is set aside, if a query came upon damage in it.
+    damage: OnceLock<String>,
+}
+
+impl BlockParts {
+    /// What an answer says that misses this block; nothing where the block is whole, as far as is known.
+    pub(super) fn damage(&self) -> Option<String> {
+        self.damage.get().cloned()
+    }
+
+    /// Sets the block aside: no query asks it any more, and answers name it. Returns what they say. An error that is no
+    /// damage comes back.
+    pub(super) fn set_aside(&self, error: FileError) -> Result<String, FileError> {
+        if !error.is_damage() {
+            return Err(error);
+        }
+        let ulid = self.meta.ulid;
+        let chain = norn_base::Error::from(error).chain();
+        let warning = self.damage.get_or_init(|| {
+            tracing::error!(block = %ulid, error = %chain, "set a damaged block aside");
+            format!("block {ulid} is damaged, and samples of it are missing from this answer: {chain}")
+        });
+        Ok(warning.clone())
+    }
 }
 
 impl BlockReader {
@@ -61,7 +85,7 @@ impl BlockReader {
     ) -> Result<Self, FileError> {
         let index = IndexReader::open(index)?;
         let tombstones = tombstones.map(Tombstones::read).transpose()?.unwrap_or_default();
-        Ok(Self { parts: Arc::new(BlockParts { meta, index, segments, tombstones }) })
+        Ok(Self { parts: Arc::new(BlockParts { meta, index, segments, tombstones, damage: OnceLock::new() }) })
     }
 
     /// What the block says of itself.

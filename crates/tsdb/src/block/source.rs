@@ -34,6 +34,8 @@ pub(super) struct BlockSource {
     request: SeriesRequest,
     stage: Stage,
     scratch: Scratch,
+    /// What the answer misses.
+    damage: Option<String>,
 }
 
 enum Stage {
@@ -65,12 +67,14 @@ pub(super) struct Scratch {
 
 impl BlockSource {
     pub(super) fn new(block: Arc<BlockParts>, request: SeriesRequest) -> Self {
-        let stage = if block.range().overlaps(request.range) {
+        let is_asked = block.range().overlaps(request.range);
+        let damage = if is_asked { block.damage() } else { None };
+        let stage = if is_asked && damage.is_none() {
             Stage::Searching(MatchingSeries::new(&block.index, &request.matchers))
         } else {
             Stage::Ended
         };
-        Self { block, request, stage, scratch: Scratch::default() }
+        Self { block, request, stage, scratch: Scratch::default(), damage }
     }
 
     /// Does one piece of work; `true` when `batch` is as full as it becomes.
@@ -152,9 +156,19 @@ impl SeriesSource for BlockSource {
             Err(error) => {
                 batch.clear();
                 self.stage = Stage::Ended;
-                Poll::Ready(Err(error.into()))
+                match self.block.set_aside(error) {
+                    Ok(damage) => {
+                        self.damage = Some(damage);
+                        Poll::Ready(Ok(false))
+                    }
+                    Err(error) => Poll::Ready(Err(error.into())),
+                }
             }
         }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.damage.iter().cloned().collect()
     }
 }
 

@@ -58,12 +58,24 @@ struct Input {
     /// The series that `scratch` holds, with its hash.
     loaded: Option<(u32, u64)>,
     scratch: Scratch,
+    /// What the answer misses.
+    damage: Option<String>,
 }
 
 impl Input {
     fn new(block: Arc<BlockParts>, request: &SeriesRequest) -> Self {
-        let search = Some(MatchingSeries::new(&block.index, &request.matchers));
-        Self { block, search, ids: Vec::new().into_iter(), loaded: None, scratch: Scratch::default() }
+        let damage = block.damage();
+        let search = damage.is_none().then(|| MatchingSeries::new(&block.index, &request.matchers));
+        Self { block, search, ids: Vec::new().into_iter(), loaded: None, scratch: Scratch::default(), damage }
+    }
+
+    /// Ends a block that turned out to be damaged; the others go on.
+    fn set_aside(&mut self, error: FileError) -> Result<(), FileError> {
+        self.damage = Some(self.block.set_aside(error)?);
+        self.search = None;
+        self.ids = Vec::new().into_iter();
+        self.loaded = None;
+        Ok(())
     }
 
     /// Does a part of the search; `true` when it is done.
@@ -103,14 +115,19 @@ impl SuccessiveSource {
     fn advance(&mut self, batch: &mut SeriesBatch) -> Result<bool, FileError> {
         for input in &mut self.inputs {
             if input.search.is_some() {
-                input.search()?;
+                if let Err(error) = input.search() {
+                    input.set_aside(error)?;
+                }
                 return Ok(false);
             }
         }
         let mut spent = 0;
         while spent < POLL_UNITS {
             for input in &mut self.inputs {
-                spent += SERIES_UNITS * input.load(&self.request)?;
+                match input.load(&self.request) {
+                    Ok(read) => spent += SERIES_UNITS * read,
+                    Err(error) => input.set_aside(error)?,
+                }
             }
             if !self.find_next() {
                 return Ok(true);
@@ -157,7 +174,11 @@ impl SuccessiveSource {
                 batch.push_series(labels, hash);
             }
             if !request.labels_only {
-                spent += input.scratch.append_samples(&input.block, request, id, batch)?;
+                // What was decoded before the damage stays.
+                match input.scratch.append_samples(&input.block, request, id, batch) {
+                    Ok(cost) => spent += cost,
+                    Err(error) => input.set_aside(error)?,
+                }
             }
         }
         if !request.labels_only && batch.sample_count() == before {
@@ -190,6 +211,10 @@ impl SeriesSource for SuccessiveSource {
                 Poll::Ready(Err(error.into()))
             }
         }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.inputs.iter().filter_map(|input| input.damage.clone()).collect()
     }
 }
 

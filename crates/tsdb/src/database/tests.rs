@@ -7,6 +7,7 @@ use std::time::Duration;
 use norn_base::clock::{Clock, ManualClock};
 use norn_base::random::SeededRandom;
 use norn_model::Labels;
+use norn_model::estimate::SeriesEstimate;
 use norn_model::matcher::Matcher;
 use norn_model::select::{SeriesRequest, SeriesStore, TimeRange};
 use norn_model::write::{Exemplar, HistogramSample, WriteBatch};
@@ -261,6 +262,42 @@ fn a_tenant_far_behind_is_written_to_a_checkpoint() {
     assert_eq!(all(&database, "slow"), after);
     drop((slow, database));
     assert_eq!(all(&open(directory.path()), "slow"), after);
+}
+
+#[test]
+fn exemplars_outlive_the_segments_that_they_came_in() {
+    let directory = TempDir::new().unwrap();
+    let exemplar = |timestamp_ms: i64| {
+        let labels = Labels::from_pairs([("trace_id", timestamp_ms.to_string().as_str())]);
+        Exemplar { timestamp_ms, value: 1.0, labels }
+    };
+    let times = |database: &Database| {
+        let head = database.tenant(&tenant("team-a")).unwrap().head().clone();
+        let found = head.exemplars(&[vec![]], TimeRange::ALL);
+        found.iter().map(|series| series.exemplars.iter().map(|one| one.timestamp_ms).collect()).collect::<Vec<Vec<i64>>>()
+    };
+    // Each life adds one exemplar, then everything is cut to blocks, and the log with it.
+    let mut expected = Vec::new();
+    for life in 0..4 {
+        let database = open(directory.path());
+        fill(&database, "team-a", 10.0 + f64::from(life), 10.5 + f64::from(life));
+        let mut batch = WriteBatch::default();
+        let timestamp_ms = hours(10.0 + f64::from(life));
+        batch.push_series(series("a").as_ref(), 0).exemplar(exemplar(timestamp_ms));
+        append(&database, "team-a", &batch);
+        expected.push(timestamp_ms);
+        assert_eq!(times(&database), [expected.clone()], "life {life}");
+        let first_segment = database.log_stats().first_segment;
+        database.compact(&database.tenant(&tenant("team-a")).unwrap(), CutReason::Forced).unwrap();
+        // Others go on, so that the log could be cut.
+        fill(&database, "team-b", 10.0 + f64::from(life), 10.5 + f64::from(life));
+        database.compact(&database.tenant(&tenant("team-b")).unwrap(), CutReason::Forced).unwrap();
+        database.truncate_log().unwrap();
+        assert!(database.log_stats().first_segment > first_segment);
+        assert_eq!(times(&database), [expected.clone()], "life {life}");
+        std::mem::forget(database);
+        assert_eq!(times(&open(directory.path())), [expected.clone()], "after life {life}");
+    }
 }
 
 #[test]
@@ -573,4 +610,34 @@ fn matchers_reach_blocks_and_head_alike() {
     let answer = read_source(team.select(request));
     assert_eq!(answer.len(), 1);
     assert_eq!(answer[0].1.0.len(), 13);
+}
+
+#[test]
+fn an_estimate_is_near_the_answer_in_head_and_blocks() {
+    let directory = TempDir::new().unwrap();
+    let database = open(directory.path());
+    fill(&database, "t", 92.0, 98.0);
+    let check = |matchers: &[Matcher], range: TimeRange, series: u64| {
+        let tenant = database.tenant(&tenant("t")).unwrap();
+        let request = SeriesRequest::new(matchers.to_vec(), range);
+        let answer = read_source(tenant.select(request.clone()));
+        let samples: usize = answer.iter().map(|(_, (floats, histograms))| floats.len() + histograms.len()).sum();
+        let count = tenant.estimate(&request).unwrap();
+        assert_eq!((count.series, answer.len() as u64), (series, series), "{matchers:?} {range:?}");
+        // A block's average chunk is between those of the floats and the shorter ones of the histograms.
+        let near = samples as f64 * 0.75..=samples as f64 * 1.25;
+        assert!(near.contains(&(count.samples as f64)), "{} is far from {samples}: {matchers:?} {range:?}", count.samples);
+    };
+    let hours = |from: f64, to: f64| TimeRange { start_ms: hours(from), end_ms: hours(to) };
+    let a = [Matcher::equal("__name__", "a")];
+    let check_all = || {
+        check(&a, TimeRange::ALL, 1);
+        check(&a, hours(93.0, 95.0), 1);
+        check(&a, hours(97.5, 99.0), 1);
+        check(&a, hours(99.0, 100.0), 0);
+        check(&[], TimeRange::ALL, 3);
+    };
+    check_all();
+    assert!(database.compact_due(IDLE) > 0);
+    check_all();
 }

@@ -73,3 +73,25 @@ fn a_limit_of_zero_does_not_limit_parts() {
     });
     assert_eq!(limits.shards_of(&expr("sum(a{b=~\"any length will do.*\"})"), time, 1000, None), 3);
 }
+
+#[test]
+fn times_are_aligned_where_that_is_wanted() {
+    let range = |start_ms, end_ms| QueryTime::Range { start_ms, end_ms, step_ms: 10_000 };
+    let aligning = limits(|limits| limits.align_queries_with_step = true);
+    assert_eq!(aligning.aligned(range(10_001, 39_999)), range(10_000, 30_000));
+    assert_eq!(aligning.aligned(range(-1, 0)), range(-10_000, 0));
+    assert_eq!(aligning.aligned(QueryTime::Instant { time_ms: 3 }), QueryTime::Instant { time_ms: 3 });
+    assert_eq!(limits(|_| {}).aligned(range(10_001, 39_999)), range(10_001, 39_999));
+}
+
+#[test]
+fn parts_of_a_query_have_a_length() {
+    let limits = limits(|limits| limits.max_partial_query_length = Duration::from_secs(60));
+    let part = |length_ms: i64| limits.check_part(StepRange { start_ms: 5, end_ms: 5 + length_ms, step_ms: 1 });
+    assert!(part(60_000).is_ok());
+    let error = part(60_001).unwrap_err();
+    assert_eq!((error.kind(), error.id()), (ErrorKind::Unprocessable, Some("err-mimir-max-query-length")));
+    let expected = "the query time range exceeds the limit (query length: 1m0.001s, limit: 1m0s) \
+                    (err-mimir-max-query-length). To adjust";
+    assert!(error.message().starts_with(expected), "{}", error.message());
+}
