@@ -24,7 +24,9 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "otlp-json" => texts(&OTLP_JSON),
         "promql" => texts(&QUERIES),
         "regex" => texts(&["(a|b)+[^c-e]{2,3}?\\d$", "^(?i:x)\\p{Greek}|\\x{10ffff}\\Q..\\E", "(?P<name>.*):(\\d+)"]),
-        "go-text" => texts(&["\"a\\n\\u00e9\\x41\"", "0x1p-2", "1h2m3.5s", "5d12h", "2026-11-01T00:00:00.5Z", "-1e308"]),
+        "go-text" => {
+            texts(&["\"a\\n\\u00e9\\x41\"", "0x1p-2", "1h2m3.5s", "5d12h", "2026-11-01T00:00:00.5Z", "-1e308"])
+        }
         "yaml" => texts(&YAML),
         "flags" => texts(&["-server.http-listen-port=80\n--target=all\n-querier.timeout\n1m", "-help-all\n-version"]),
         "tenant" => texts(&["team-1", "a|b", "..", "(x)*'_.!-"]),
@@ -54,10 +56,12 @@ const YAML: [&str; 3] = [
     "overrides:\n  team:\n    metric_relabel_configs:\n      - source_labels: [a]\n        regex: (.*)\n",
 ];
 
-const OTLP_JSON: [&str; 1] = ["{\"resourceMetrics\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{\"stringValue\":\"a\"}}]},\
+const OTLP_JSON: [&str; 1] = [
+    "{\"resourceMetrics\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{\"stringValue\":\"a\"}}]},\
     \"scopeMetrics\":[{\"metrics\":[{\"name\":\"m\",\"unit\":\"s\",\"sum\":{\"aggregationTemporality\":\"AGGREGATION_TEMPORALITY_CUMULATIVE\",\
     \"isMonotonic\":true,\"dataPoints\":[{\"timeUnixNano\":\"1793491200000000000\",\"asDouble\":1.5,\"attributes\":[]}]}},\
-    {\"name\":\"h\",\"exponentialHistogram\":{\"dataPoints\":[{\"scale\":2,\"count\":\"3\",\"positive\":{\"offset\":-1,\"bucketCounts\":[\"1\",2]}}]}}]}]}]}"];
+    {\"name\":\"h\",\"exponentialHistogram\":{\"dataPoints\":[{\"scale\":2,\"count\":\"3\",\"positive\":{\"offset\":-1,\"bucketCounts\":[\"1\",2]}}]}}]}]}]}",
+];
 
 fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()

@@ -123,6 +123,11 @@ impl Frontend {
         self.overrides.limits(tenant)
     }
 
+    /// Draws what an answer takes until it is sent; see [`Evaluator::hold_answer`].
+    pub fn hold_answer(&self, bytes: u64) -> Result<norn_base::memory::Reservation> {
+        self.evaluator.hold_answer(bytes)
+    }
+
     /// Finds series, labels, exemplars and metadata.
     pub fn querier(&self) -> &Querier {
         self.evaluator.querier()

@@ -23,6 +23,7 @@ pub fn stale_nan() -> f64 {
 }
 
 /// Whether a value is the stale marker, and no other NaN.
+#[inline]
 pub fn is_stale(value: f64) -> bool {
     value.to_bits() == STALE_NAN_BITS
 }

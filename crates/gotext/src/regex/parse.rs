@@ -34,7 +34,8 @@ pub(super) fn fail<T>(mistake: Mistake, part: &str) -> Parsed<'_, T> {
 /// Parses a pattern; `dot_matches_newline` is the flag `s`, set from the start.
 pub(super) fn parse(pattern: &str, dot_matches_newline: bool) -> Parsed<'_, Hir> {
     let flags = Flags { dot_matches_newline, ..Flags::default() };
-    let mut parser = Parser { pattern, at: 0, flags, captures: 0, groups: vec![Group::new(Flags::default(), None)] };
+    let groups = vec![Group::new(Flags::default(), None)];
+    let mut parser = Parser { pattern, at: 0, flags, captures: 0, names: Vec::new(), groups };
     while parser.at < pattern.len() {
         parser.item()?;
     }
@@ -109,6 +110,8 @@ struct Parser<'a> {
     at: usize,
     flags: Flags,
     captures: u32,
+    /// Names of groups so far.
+    names: Vec<&'a str>,
     /// Never empty while items are read: closing the outermost is a mistake.
     groups: Vec<Group>,
 }
@@ -189,7 +192,10 @@ impl<'a> Parser<'a> {
                 return fail(Mistake::InvalidNamedCapture, &rest[..=end]);
             }
             self.at += end + 1;
-            return self.open_capture(Some(name.into()));
+            // Several groups may have one name, which then stands for the first; the engine takes each name once.
+            let is_first = !self.names.contains(&name);
+            self.names.push(name);
+            return self.open_capture(is_first.then(|| name.into()));
         }
         let mut flags = self.flags;
         let mut value = true;

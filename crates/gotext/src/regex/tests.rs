@@ -176,6 +176,8 @@ fn templates_are_filled_in() {
     check("a", "a", "$$1 $ ${ ${} $-", Some("$1 $ ${ ${} $-"));
     check("a", "b", "x", None);
     check("(a)", "a", "$01$1é", Some(""));
+    // Go takes a name twice.
+    check("(?P<n>.*):(?P<n>.*)", "a:b", "${n}-$2", Some("a-b"));
 }
 
 #[test]

@@ -35,6 +35,47 @@ pub fn write_value(out: &mut Vec<u8>, result: &QueryResult) {
     out.push(b'}');
 }
 
+/// How much memory an answer takes, roughly.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AnswerSize {
+    /// The value.
+    pub value_bytes: usize,
+    /// The value as JSON.
+    pub body_bytes: usize,
+}
+
+/// What an answer is going to take. Cost: a walk over its series.
+pub fn answer_size(value: &Value) -> AnswerSize {
+    // Quotes, colons and commas around each label, and what stands around a series.
+    let labels = |labels: &Labels| labels.encoded().len() + 5 * labels.iter().count() + 32;
+    let mut size = AnswerSize { value_bytes: 0, body_bytes: 64 };
+    let mut add = |set: &Labels, own_bytes: usize, floats: usize, histograms: usize| {
+        size.value_bytes += set.encoded().len() + own_bytes + floats * SAMPLE_BYTES + histograms * HISTOGRAM_BYTES;
+        size.body_bytes += labels(set) + floats * SAMPLE_JSON_BYTES + histograms * HISTOGRAM_BYTES;
+    };
+    match value {
+        Value::Scalar(_) | Value::String { .. } => {}
+        Value::Vector(samples) => {
+            for sample in samples {
+                let (floats, histograms) = if matches!(sample.point, Point::Float(_)) { (1, 0) } else { (0, 1) };
+                add(&sample.labels, size_of::<VectorSample>(), floats, histograms);
+            }
+        }
+        Value::Matrix(series) => {
+            for one in series {
+                add(&one.labels, size_of::<MatrixSeries>(), one.floats.len(), one.histograms.len());
+            }
+        }
+    }
+    size
+}
+
+/// Bytes of a sample in memory, and of one in JSON.
+const SAMPLE_BYTES: usize = 16;
+const SAMPLE_JSON_BYTES: usize = 32;
+/// Bytes of a histogram, in both.
+const HISTOGRAM_BYTES: usize = 1024;
+
 fn write_vector_sample(out: &mut Vec<u8>, sample: &VectorSample) {
     out.extend_from_slice(br#"{"metric":"#);
     write_labels(out, &sample.labels);

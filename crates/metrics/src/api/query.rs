@@ -9,7 +9,7 @@ use norn_promql::plan::QueryTime;
 use norn_server::tenant::Tenants;
 
 use super::ApiState;
-use super::encode::{write_labels, write_list, write_number, write_value};
+use super::encode::{answer_size, write_labels, write_list, write_number, write_value};
 use super::envelope::{ApiError, ApiResult, finish, success};
 use super::parameters::{Parameters, end_before_start, invalid};
 use super::query_log::QueryFacts;
@@ -63,7 +63,10 @@ async fn answer(frontend: &Frontend, tenants: &Tenants, headers: &HeaderMap, tex
         }
     };
     let encoding_started = frontend.monotonic();
-    let mut body = br#"{"status":"success","data":"#.to_vec();
+    let size = answer_size(&result.value);
+    let _held = frontend.hold_answer((size.value_bytes + size.body_bytes) as u64)?;
+    let mut body = Vec::with_capacity(size.body_bytes);
+    body.extend_from_slice(br#"{"status":"success","data":"#);
     write_value(&mut body, &result);
     let bytes = body.len();
     let mut response = finish(body, &result.warnings, &result.infos);

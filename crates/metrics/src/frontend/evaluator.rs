@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use norn_base::Result;
+use norn_base::{Error, Result};
 use norn_base::clock::SharedClock;
-use norn_base::memory::MemoryBudget;
+use norn_base::memory::{MemoryBudget, Reservation};
 use norn_base::pool::ComputePool;
 use norn_model::select::SeriesStore;
 use norn_promql::evaluate::{QueryContext, evaluate};
@@ -68,6 +68,16 @@ impl Evaluator {
     /// Finds series.
     pub fn querier(&self) -> &Querier {
         &self.querier
+    }
+
+    /// Draws what an answer takes until it is sent from the budget of all queries. What is held is given back on drop.
+    pub fn hold_answer(&self, bytes: u64) -> Result<Reservation> {
+        let mut held = self.memory.reservation();
+        held.grow(bytes).map_err(|refusal| {
+            let text = format!("no memory for the query's answer: {refusal}. Ask for fewer series, or for fewer steps");
+            Error::unavailable(text).with_source(refusal)
+        })?;
+        Ok(held)
     }
 
     /// Evaluates a query. Dropping the future stops the computation.

@@ -24,6 +24,9 @@ pub const PARSE_ERROR_ID: &str = "otlp-parse-error";
 /// More errors than this in one answer help nobody.
 const ERRORS_MAX: usize = 10;
 
+/// The series that says of a target what its resource said of it.
+const TARGET_INFO: &str = "target_info";
+
 /// Half of the time over which a query looks back, so that it always finds a sample of `target_info`.
 const TARGET_INFO_INTERVAL_NANOS: u64 = 150 * 1_000_000_000;
 
@@ -209,7 +212,15 @@ impl Translation<'_> {
             Ok(None) => return,
             Err(error) => return self.fail(error, 0),
         };
-        let samples = &mut self.series.series(&labels, "target_info", &[]).samples;
+        if !self.series.metadata.iter().any(|metadata| metadata.family == TARGET_INFO) {
+            self.series.metadata.push(MetricMetadata {
+                family: TARGET_INFO.to_owned(),
+                metric_type: MetricType::Gauge,
+                help: "Target metadata".to_owned(),
+                unit: String::new(),
+            });
+        }
+        let samples = &mut self.series.series(&labels, TARGET_INFO, &[]).samples;
         let longest = TARGET_INFO_INTERVAL_NANOS * TARGET_INFO_SAMPLES_MAX as u64;
         let mut time_nanos = first_nanos.max(last_nanos.saturating_sub(longest));
         while time_nanos < last_nanos {

@@ -12,7 +12,7 @@ use norn_model::select::{SeriesBatch, SeriesRequest, SeriesSource, SeriesStore};
 use norn_model::{FloatHistogram, Labels};
 
 /// Time between two samples.
-pub const INTERVAL_MS: i64 = 15_000;
+pub(crate) const INTERVAL_MS: i64 = 15_000;
 
 const SERIES_PER_BATCH: usize = 64;
 
@@ -55,7 +55,7 @@ struct Series {
 }
 
 /// See the module.
-pub struct MadeUpStore {
+pub(crate) struct MadeUpStore {
     by_name: BTreeMap<String, Vec<Series>>,
     samples: usize,
     /// The histogram of each sample, the same for all series.
@@ -64,17 +64,17 @@ pub struct MadeUpStore {
 
 impl MadeUpStore {
     /// `series` series of pods, with `samples` samples each.
-    pub fn pods(series: usize, samples: usize) -> Self {
+    pub(crate) fn pods(series: usize, samples: usize) -> Self {
         Self::new((0..series).map(|index| (index / 12, METRICS[index % 12].0, METRICS[index % 12].1)), samples)
     }
 
     /// One metric of native histograms.
-    pub fn histograms(series: usize, samples: usize) -> Self {
+    pub(crate) fn histograms(series: usize, samples: usize) -> Self {
         Self::new((0..series).map(|pod| (pod, "rpc_duration_seconds", Histogram)), samples)
     }
 
     /// A counter and a gauge of one pod.
-    pub fn one_pod(samples: usize) -> Self {
+    pub(crate) fn one_pod(samples: usize) -> Self {
         Self::new([(0, "http_requests_total", Counter), (0, "queue_depth", Gauge)].into_iter(), samples)
     }
 
@@ -90,7 +90,7 @@ impl MadeUpStore {
     }
 
     /// How many samples lie before the end.
-    pub fn end_ms(&self) -> i64 {
+    pub(crate) fn end_ms(&self) -> i64 {
         (self.samples as i64 - 1) * INTERVAL_MS + 10
     }
 }

@@ -77,6 +77,11 @@ impl Column {
         self.present[step / 64] |= 1 << (step % 64);
     }
 
+    /// Sets floats one after the other; see [`ColumnWriter::finish`].
+    pub(crate) fn writer(&mut self) -> ColumnWriter<'_> {
+        ColumnWriter { values: &mut self.values, present: &mut self.present, word: 0, bits: 0 }
+    }
+
     /// Takes the float of a step away.
     #[inline]
     pub(crate) fn unset(&mut self, step: usize) {
@@ -176,18 +181,52 @@ pub(crate) fn has_bit(bitmap: &[u64], step: usize) -> bool {
     bitmap.get(step / 64).is_some_and(|word| word >> (step % 64) & 1 == 1)
 }
 
-/// Calls back for each set bit, ascending. Full words, which are the rule, cost no search for the next bit.
+/// Sets floats at ascending steps. The bits of a word are gathered before they are written: a word in memory that
+/// changes with each float would make every float wait for the one before it.
+pub(crate) struct ColumnWriter<'a> {
+    values: &'a mut [f64],
+    present: &'a mut [u64],
+    /// The word in work, and its bits so far.
+    word: usize,
+    bits: u64,
+}
+
+impl ColumnWriter<'_> {
+    /// Sets the float of a step that is not before the last one.
+    #[inline]
+    pub(crate) fn set(&mut self, step: usize, value: f64) {
+        if step / 64 != self.word {
+            self.write_word();
+            (self.word, self.bits) = (step / 64, 0);
+        }
+        self.values[step] = value;
+        self.bits |= 1 << (step % 64);
+    }
+
+    /// Writes the bits of the last word.
+    pub(crate) fn finish(mut self) {
+        self.write_word();
+    }
+
+    #[inline]
+    fn write_word(&mut self) {
+        if let Some(word) = self.present.get_mut(self.word) {
+            *word |= self.bits;
+        }
+    }
+}
+
+/// Calls back for each set bit, ascending. Bits from the start of a word on, which are the rule, cost no search for the
+/// next one.
 #[inline]
 pub(crate) fn for_each_bit(bitmap: &[u64], mut each: impl FnMut(usize)) {
     for (index, word) in bitmap.iter().enumerate() {
         let base = index * 64;
-        if *word == u64::MAX {
-            for bit in 0..64 {
-                each(base + bit);
-            }
-            continue;
+        let leading = word.trailing_ones();
+        for bit in 0..leading as usize {
+            each(base + bit);
         }
-        let mut rest = *word;
+        let mut rest = word & u64::MAX.checked_shl(leading).unwrap_or(0);
         while rest != 0 {
             each(base + rest.trailing_zeros() as usize);
             rest &= rest - 1;
@@ -209,6 +248,26 @@ mod tests {
         check(0, 100, 30, 4, 90);
         check(-10, 20, 10, 4, 20);
         assert_eq!(Steps::range(1, 0, 1).count, 0);
+    }
+
+    #[test]
+    fn written_steps_are_set_beside_those_that_were() {
+        let steps = Steps::range(0, 199, 1);
+        let check = |before: &[usize], written: &[usize]| {
+            let (mut column, mut expected) = (Column::default(), Column::default());
+            column.reset(steps);
+            expected.reset(steps);
+            before.iter().for_each(|step| column.set(*step, 1.0));
+            let mut writer = column.writer();
+            written.iter().for_each(|step| writer.set(*step, *step as f64));
+            writer.finish();
+            before.iter().for_each(|step| expected.set(*step, 1.0));
+            written.iter().for_each(|step| expected.set(*step, *step as f64));
+            assert_eq!((&column.present, &column.values), (&expected.present, &expected.values), "{written:?}");
+        };
+        check(&[], &[]);
+        check(&[0, 100], &[1, 63, 64, 199]);
+        check(&[5], &[150]);
     }
 
     #[test]

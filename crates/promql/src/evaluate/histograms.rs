@@ -225,11 +225,13 @@ impl Collected {
     ) -> Vec<u64> {
         let mut has_classic = vec![0; self.steps.words()];
         let native = members.native.map(|row| self.table.row(row).histograms).unwrap_or(&[]);
-        let mut buckets: Vec<ClassicBucket> = Vec::with_capacity(members.buckets.len());
+        // Sorted once, so that the kernel finds the buckets of each step in order.
+        let mut rows: Vec<_> = members.buckets.iter().map(|(bound, row)| (*bound, self.table.row(*row))).collect();
+        rows.sort_by(|left, right| left.0.total_cmp(&right.0));
+        let mut buckets: Vec<ClassicBucket> = Vec::with_capacity(rows.len());
         for step in 0..self.steps.count {
             buckets.clear();
-            for (upper_bound, row) in &members.buckets {
-                let row = self.table.row(*row);
+            for (upper_bound, row) in &rows {
                 if has_bit(row.present, step) {
                     buckets.push(ClassicBucket { upper_bound: *upper_bound, count: row.values[step] });
                 }

@@ -112,7 +112,8 @@ impl Cleaned {
             histograms: series.histograms,
             histogram_starts_ms: series.histogram_starts_ms,
         };
-        if series.values.iter().any(|value| is_stale(*value)) {
+        // Without early exit, so that several values are compared at once.
+        if series.values.iter().fold(false, |any, value| any | is_stale(*value)) {
             let keep = |index: &usize| !is_stale(series.values[*index]);
             gather(&mut self.timestamps_ms, series.timestamps_ms, keep);
             gather(&mut self.starts_ms, series.starts_ms, keep);
@@ -253,7 +254,7 @@ impl CallSink<'_> {
         if !plain || !samples.histograms.is_empty() || !samples.starts_ms.is_empty() {
             return false;
         }
-        let output = &mut self.output;
+        let mut output = self.output.writer();
         let windows = counter::Windows {
             first_end_ms: frame.end_ms(0),
             step_ms: frame.steps.step_ms,
@@ -264,6 +265,7 @@ impl CallSink<'_> {
         counter::growths(growth, samples.timestamps_ms, samples.values, windows, resets, |step, value| {
             output.set(step, value);
         });
+        output.finish();
         true
     }
 

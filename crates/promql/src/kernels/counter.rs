@@ -114,6 +114,11 @@ impl Resets {
     fn find(&mut self, growth: Growth, values: &[f64]) {
         self.before.clear();
         if growth.is_counter() {
+            // Without early exit, so that several pairs are compared at once.
+            let any = values.windows(2).fold(false, |any, pair| any | (pair[1] < pair[0]));
+            if !any {
+                return;
+            }
             let pairs = values.windows(2).enumerate();
             self.before.extend(pairs.filter(|(_, pair)| pair[1] < pair[0]).map(|(index, _)| index));
         }

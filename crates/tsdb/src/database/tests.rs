@@ -274,7 +274,10 @@ fn exemplars_outlive_the_segments_that_they_came_in() {
     let times = |database: &Database| {
         let head = database.tenant(&tenant("team-a")).unwrap().head().clone();
         let found = head.exemplars(&[vec![]], TimeRange::ALL);
-        found.iter().map(|series| series.exemplars.iter().map(|one| one.timestamp_ms).collect()).collect::<Vec<Vec<i64>>>()
+        found
+            .iter()
+            .map(|series| series.exemplars.iter().map(|one| one.timestamp_ms).collect())
+            .collect::<Vec<Vec<i64>>>()
     };
     // Each life adds one exemplar, then everything is cut to blocks, and the log with it.
     let mut expected = Vec::new();
@@ -626,7 +629,11 @@ fn an_estimate_is_near_the_answer_in_head_and_blocks() {
         assert_eq!((count.series, answer.len() as u64), (series, series), "{matchers:?} {range:?}");
         // A block's average chunk is between those of the floats and the shorter ones of the histograms.
         let near = samples as f64 * 0.75..=samples as f64 * 1.25;
-        assert!(near.contains(&(count.samples as f64)), "{} is far from {samples}: {matchers:?} {range:?}", count.samples);
+        assert!(
+            near.contains(&(count.samples as f64)),
+            "{} is far from {samples}: {matchers:?} {range:?}",
+            count.samples
+        );
     };
     let hours = |from: f64, to: f64| TimeRange { start_ms: hours(from), end_ms: hours(to) };
     let a = [Matcher::equal("__name__", "a")];

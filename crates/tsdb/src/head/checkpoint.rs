@@ -74,7 +74,8 @@ impl Head {
         let metadata = self.metadata(None);
         let (mut exemplars, mut metadata) = (exemplars.into_iter().peekable(), metadata.into_iter().peekable());
         while exemplars.peek().is_some() || metadata.peek().is_some() {
-            let (mut definitions, mut exemplar_rows, mut metadata_rows) = (Rows::default(), Rows::default(), Rows::default());
+            let (mut definitions, mut exemplar_rows, mut metadata_rows) =
+                (Rows::default(), Rows::default(), Rows::default());
             while exemplar_rows.bytes.len() < RECORD_BYTES
                 && let Some((id, series)) = exemplars.next()
             {

@@ -48,7 +48,8 @@ impl ExemplarStore {
             self.series.entry(series).or_insert_with(|| SeriesExemplars { labels: labels(), exemplars: Vec::new() });
         let index = entry.exemplars.partition_point(|other| other.timestamp_ms <= exemplar.timestamp_ms);
         // The log may have it twice: it is written again before the segment of its first record goes.
-        let mut as_new = entry.exemplars[..index].iter().rev().take_while(|other| other.timestamp_ms == exemplar.timestamp_ms);
+        let mut as_new =
+            entry.exemplars[..index].iter().rev().take_while(|other| other.timestamp_ms == exemplar.timestamp_ms);
         if as_new.any(|other| *other == exemplar) {
             return;
         }

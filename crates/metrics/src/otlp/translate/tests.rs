@@ -240,5 +240,5 @@ fn families_have_metadata() {
         {"name": "q", "summary": {"dataPoints": [{}]}},
     ]);
     let (shown, _) = translated(&request(&json!([]), metrics), &TranslationRules::default());
-    assert_eq!(shown.metadata, ["g Gauge d By", "c Counter  ", "u Gauge  ", "e Histogram  ", "q Summary  "]);
+    assert_eq!(shown.metadata, ["g Gauge d bytes", "c Counter  ", "u Gauge  ", "e Histogram  ", "q Summary  "]);
 }

@@ -74,7 +74,9 @@ impl PartCheck<'_> {
             let expected = (self.writer.time_ms(step), value(self.part, number, step));
             if (sample.timestamp_ms, sample.value) != expected {
                 let at = (sample.timestamp_ms - self.writer.start_ms) / STEP_MS;
-                return Err(format!("series {number}, step {step}: found step {at}: {sample:?}, expected {expected:?}"));
+                return Err(format!(
+                    "series {number}, step {step}: found step {at}: {sample:?}, expected {expected:?}"
+                ));
             }
         }
         let count = i64::try_from(series.samples.len()).unwrap();

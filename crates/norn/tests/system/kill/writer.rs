@@ -42,7 +42,10 @@ pub(super) fn value(part: usize, series: usize, step: i64) -> f64 {
 
 impl Writer {
     pub(super) fn new(tenant: &'static str, start_ms: i64) -> Self {
-        let parts = (0..PARTS).map(|part| Part { labels: (0..SERIES_PER_PART).map(|series| labels(part, series)).collect(), acknowledged: 0 });
+        let parts = (0..PARTS).map(|part| Part {
+            labels: (0..SERIES_PER_PART).map(|series| labels(part, series)).collect(),
+            acknowledged: 0,
+        });
         Self { tenant, start_ms, parts: parts.collect(), next_part: 0, refused: 0 }
     }
 
