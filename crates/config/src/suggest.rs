@@ -3,11 +3,16 @@
 /// The name that is closest to `unknown`, if any is close enough that it may have been meant.
 ///
 /// Close enough are up to three changed, missing, added or swapped letters, and at most a third of the name.
-/// Cost: the product of the lengths, for each name.
+/// Cost: the product of the lengths, for each name that is about as long.
 pub fn nearest<'a>(unknown: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = (unknown.chars().count() / 3).clamp(1, 3);
+    let length = unknown.chars().count();
+    let allowed = (length / 3).clamp(1, 3);
     let mut best = None;
     for name in names {
+        // Each letter of the difference would have to be added or removed.
+        if name.chars().count().abs_diff(length) > allowed {
+            continue;
+        }
         let distance = distance(unknown, name);
         if distance <= allowed && best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, name));

@@ -1,5 +1,7 @@
 //! Tests of the whole program, as a process: what a user types and what a client sees.
 
+#![expect(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
+
 #[path = "system/client.rs"]
 mod client;
 

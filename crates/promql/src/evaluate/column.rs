@@ -222,11 +222,17 @@ impl ColumnWriter<'_> {
 pub(crate) fn for_each_bit(bitmap: &[u64], mut each: impl FnMut(usize)) {
     for (index, word) in bitmap.iter().enumerate() {
         let base = index * 64;
+        if *word == u64::MAX {
+            for bit in 0..64 {
+                each(base + bit);
+            }
+            continue;
+        }
         let leading = word.trailing_ones();
         for bit in 0..leading as usize {
             each(base + bit);
         }
-        let mut rest = word & u64::MAX.checked_shl(leading).unwrap_or(0);
+        let mut rest = word >> leading << leading;
         while rest != 0 {
             each(base + rest.trailing_zeros() as usize);
             rest &= rest - 1;
