@@ -19,7 +19,8 @@ pub use ingester::{IngesterConfig, IngesterInstanceLimits, IngesterRing};
 pub use querier::{CacheBackend, FrontendConfig, QuerierConfig, QuerySchedulerConfig, ResultsCache};
 pub use server::{GrpcTls, HttpTls, LogFormat, LogLevel, ServerConfig};
 pub use storage::{
-    BlocksStorageConfig, BucketIndexConfig, BucketStoreConfig, Filesystem, IndexHeaderConfig, StorageBackend, TsdbConfig,
+    BlocksStorageConfig, BucketIndexConfig, BucketStoreConfig, Filesystem, IndexHeaderConfig, StorageBackend,
+    TsdbConfig,
 };
 
 use crate::environment::Environment;

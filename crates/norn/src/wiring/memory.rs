@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use norn_base::memory::MemoryBudget;
 
@@ -18,6 +19,10 @@ const VERSION_1: (&str, &str) = ("/sys/fs/cgroup/memory", "memory.limit_in_bytes
 /// A limit above this is the kernel's way to say that there is none.
 const UNLIMITED_BYTES: u64 = 1 << 60;
 
+/// How often budgets learn what the process really takes. At a gigabyte a second, which is what one core can fill, that is
+/// less than the part of the smallest sensible limit that stays free.
+const WATCH_INTERVAL: Duration = Duration::from_millis(25);
+
 /// Budgets that the parts of the process draw from.
 pub(crate) struct Budgets {
     /// All queries together.
@@ -27,7 +32,8 @@ pub(crate) struct Budgets {
 }
 
 impl Budgets {
-    /// Shares of what the process's group may take; without a limit there, none here.
+    /// Shares of what the process's group may take; without a limit there, none here. To be called within the
+    /// asynchronous runtime.
     pub(crate) fn of_process() -> Self {
         let limit_bytes = cgroup_limit_bytes();
         if let Some(limit_bytes) = limit_bytes {
@@ -36,8 +42,32 @@ impl Budgets {
         // The rest is for heads and blocks, whose size follows the series that tenants may have.
         let share = |part: u64| limit_bytes.map_or(u64::MAX, |limit_bytes| limit_bytes / part);
         let process = MemoryBudget::new("process", u64::MAX);
-        Self { queries: process.child("queries", share(3)), receive: process.child("receive", share(10)) }
+        let budgets =
+            Self { queries: process.child("queries", share(3)), receive: process.child("receive", share(10)) };
+        if let Some(limit_bytes) = limit_bytes {
+            tokio::spawn(watch(process, limit_bytes - limit_bytes / 8));
+        }
+        budgets
     }
+}
+
+/// Keeps the budget of the process at what is in use of it and what the process may still take, so that queries and
+/// requests are refused before the kernel ends the process, whoever holds the memory.
+async fn watch(process: Arc<MemoryBudget>, allowed_bytes: u64) {
+    let mut turns = tokio::time::interval(WATCH_INTERVAL);
+    loop {
+        turns.tick().await;
+        let Some(resident_bytes) = resident_bytes() else { return };
+        process.set_limit_bytes(process.used_bytes().saturating_add(allowed_bytes.saturating_sub(resident_bytes)));
+    }
+}
+
+/// Memory that the kernel cannot take back, unlike pages of files.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
+    Some(kibibytes << 10)
 }
 
 fn cgroup_limit_bytes() -> Option<u64> {

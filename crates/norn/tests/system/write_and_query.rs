@@ -74,9 +74,10 @@ fn what_is_written_is_answered_from_everywhere() {
         assert_eq!(values(norn, "count_over_time(system_test_total{number=\"7\"}[1h])", end_ms), [20.0], "{what}");
         let estimate = &analyze(norn, "sum(system_test_total)", end_ms)["estimate"];
         assert_eq!(estimate["series"], 50, "{what}: {estimate}");
-        // What has been flushed may lie with the ingester and in the bucket.
+        // Of 1000 samples. What has been flushed may lie with the ingester and in the bucket, and the chunks of norn's own
+        // metrics, which are in the same block, make the average chunk smaller.
         let samples = estimate["samples"].as_u64().unwrap();
-        assert!((1000..=2100).contains(&samples), "{what}: {estimate}");
+        assert!((250..=2100).contains(&samples), "{what}: {estimate}");
     };
     check(&norn, "at once");
 
