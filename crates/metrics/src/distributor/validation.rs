@@ -12,8 +12,8 @@ use norn_model::labels::METRIC_NAME;
 
 use super::discards::Reason;
 use super::errors;
-use super::oversize;
 use super::names::{is_legacy_label_name, is_legacy_metric_name};
+use super::oversize;
 use super::rules::WriteRules;
 
 /// What the check of a label set holds it against.

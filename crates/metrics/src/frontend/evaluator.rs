@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use norn_base::{Error, Result};
 use norn_base::clock::SharedClock;
 use norn_base::memory::{MemoryBudget, Reservation};
 use norn_base::pool::ComputePool;
+use norn_base::{Error, Result};
 use norn_model::select::SeriesStore;
 use norn_promql::evaluate::{QueryContext, evaluate};
 use norn_promql::partial::{Fragment, evaluate_fragment, merge};
