@@ -34,6 +34,9 @@ use crate::blocks::tenants::tenants_in;
 use crate::concurrency::at_most;
 use cleaner::CleaningRules;
 
+/// How long a start waits for the first cleanup; a large bucket is cleaned while the process works.
+const FIRST_CLEANUP_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How buckets are compacted and cleaned.
 #[derive(Debug, Clone)]
 pub struct CompactorSettings {
@@ -194,12 +197,17 @@ impl Compactor {
         pages::tenant_routes(self.clone())
     }
 
-    /// Starts the two loops.
-    pub fn spawn_loops(self: &Arc<Self>, tasks: &Tasks) {
+    /// Cleans all tenants once, so that store-gateways which start afterwards find indexes of what the bucket has, and
+    /// starts the two loops.
+    pub async fn start(self: &Arc<Self>, tasks: &Tasks) {
+        let is_clean = tokio::time::timeout(FIRST_CLEANUP_TIMEOUT, self.clean_all()).await.is_ok();
         let compactor = self.clone();
         tasks.spawn_until_stopped("compactor-cleaner", async move {
             let mut ticks = tokio::time::interval(compactor.settings.cleanup_interval.max(Duration::from_millis(100)));
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            if is_clean {
+                ticks.tick().await;
+            }
             loop {
                 ticks.tick().await;
                 compactor.clean_all().await;

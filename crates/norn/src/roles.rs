@@ -34,6 +34,8 @@ pub(crate) const ROLES: &[Role] = &[
     Role { name: "server", selectable: false, needs: &[], peers: &[], start: Wiring::server },
     Role { name: "runtime-config", selectable: false, needs: &[], peers: &[], start: Wiring::runtime_config },
     Role { name: "ingester", selectable: true, needs: &["runtime-config"], peers: &[], start: Wiring::ingester },
+    // Before the store-gateway, which begins with the indexes that the compactor has written.
+    Role { name: "compactor", selectable: true, needs: &["runtime-config"], peers: &[], start: Wiring::compactor },
     Role {
         name: "store-gateway",
         selectable: true,
@@ -41,7 +43,6 @@ pub(crate) const ROLES: &[Role] = &[
         peers: &[],
         start: Wiring::store_gateway,
     },
-    Role { name: "compactor", selectable: true, needs: &["runtime-config"], peers: &[], start: Wiring::compactor },
     Role {
         name: "distributor",
         selectable: true,

@@ -211,7 +211,7 @@ impl Wiring {
         let shared = self.shared.clone();
         part(move |_| async move {
             let tasks = Tasks::new();
-            shared.compactor.spawn_loops(&tasks);
+            shared.compactor.start(&tasks).await;
             Ok(Running::new(move || async move {
                 report_late(tasks.stop(TASK_STOP_TIMEOUT).await);
                 Ok(())

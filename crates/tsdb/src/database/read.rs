@@ -1,6 +1,7 @@
 //! Reading a tenant: head and blocks as one.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use norn_base::{Error, ErrorKind, Result};
 use norn_model::Matcher;
@@ -22,9 +23,13 @@ impl SeriesStore for Tenant {
             request.order = SeriesOrder::ByHash;
         }
         let from_ms = snapshot.floor_ms.unwrap_or(i64::MIN);
-        let mut sources: Vec<Box<dyn SeriesSource>> =
-            blocks.into_iter().map(|block| block.reader.select(request.clone())).collect();
-        sources.push(self.head().select(request, from_ms, lease));
+        // Of two samples of one time the late one came second, and does not replace the first.
+        let (late, in_order): (Vec<_>, Vec<_>) =
+            blocks.into_iter().partition(|block| block.reader.meta().compaction.is_out_of_order());
+        let ask = |block: &Arc<LocalBlock>| block.reader.select(request.clone());
+        let mut sources: Vec<_> = in_order.into_iter().map(ask).collect();
+        sources.push(self.head().select(request.clone(), from_ms, lease));
+        sources.extend(late.into_iter().map(ask));
         merge_sources(sources, Precedence::First)
     }
 }
