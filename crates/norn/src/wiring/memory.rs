@@ -21,7 +21,7 @@ const UNLIMITED_BYTES: u64 = 1 << 60;
 
 /// How often budgets learn what the process really takes. At a gigabyte a second, which is what one core can fill, that is
 /// less than the part of the smallest sensible limit that stays free.
-const WATCH_INTERVAL: Duration = Duration::from_millis(25);
+const WATCH_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Budgets that the parts of the process draw from.
 pub(crate) struct Budgets {
@@ -45,7 +45,7 @@ impl Budgets {
         let budgets =
             Self { queries: process.child("queries", share(3)), receive: process.child("receive", share(10)) };
         if let Some(limit_bytes) = limit_bytes {
-            tokio::spawn(watch(process, limit_bytes - limit_bytes / 8));
+            tokio::spawn(watch(process, limit_bytes));
         }
         budgets
     }
@@ -53,12 +53,17 @@ impl Budgets {
 
 /// Keeps the budget of the process at what is in use of it and what the process may still take, so that queries and
 /// requests are refused before the kernel ends the process, whoever holds the memory.
-async fn watch(process: Arc<MemoryBudget>, allowed_bytes: u64) {
+///
+/// A third stays free: what finds series is not accounted for before its first answer, and the allocator keeps what was
+/// given back for a while. So that small queries go on while it does, a sixteenth is always there for all of them.
+async fn watch(process: Arc<MemoryBudget>, limit_bytes: u64) {
+    let (allowed_bytes, always_bytes) = (limit_bytes - limit_bytes / 3, limit_bytes / 16);
     let mut turns = tokio::time::interval(WATCH_INTERVAL);
     loop {
         turns.tick().await;
         let Some(resident_bytes) = resident_bytes() else { return };
-        process.set_limit_bytes(process.used_bytes().saturating_add(allowed_bytes.saturating_sub(resident_bytes)));
+        let left_bytes = allowed_bytes.saturating_sub(resident_bytes);
+        process.set_limit_bytes(process.used_bytes().saturating_add(left_bytes).max(always_bytes));
     }
 }
 
