@@ -37,19 +37,31 @@ impl FloatHistogram {
     /// Lowers the resolution until there are at most `buckets_max` buckets, the zero bucket not counted. Returns whether
     /// anything had to be done. On failure the resolution is the lowest.
     pub fn reduce_to_buckets(&mut self, buckets_max: usize) -> Result<bool, NotReducible> {
-        let mut is_reduced = false;
-        loop {
-            let buckets = self.positive_buckets.len() + self.negative_buckets.len();
-            if buckets <= buckets_max {
-                return Ok(is_reduced);
-            }
-            let is_custom = self.schema == CUSTOM_BUCKETS_SCHEMA;
-            if is_custom || self.schema <= SCHEMA_MIN {
-                return Err(NotReducible { buckets, buckets_max, is_custom });
-            }
-            self.reduce_resolution(self.schema - 1);
-            is_reduced = true;
+        let layout =
+            |histogram: &Self| (histogram.schema, histogram.positive_buckets.len() + histogram.negative_buckets.len());
+        reduce_until(self, buckets_max, layout, Self::reduce_resolution)
+    }
+}
+
+/// Lowers the resolution step by step; `layout` says schema and number of buckets.
+fn reduce_until<H>(
+    histogram: &mut H,
+    buckets_max: usize,
+    layout: impl Fn(&H) -> (i32, usize),
+    reduce: impl Fn(&mut H, i32),
+) -> Result<bool, NotReducible> {
+    let mut is_reduced = false;
+    loop {
+        let (schema, buckets) = layout(histogram);
+        if buckets <= buckets_max {
+            return Ok(is_reduced);
         }
+        let is_custom = schema == CUSTOM_BUCKETS_SCHEMA;
+        if is_custom || schema <= SCHEMA_MIN {
+            return Err(NotReducible { buckets, buckets_max, is_custom });
+        }
+        reduce(histogram, schema - 1);
+        is_reduced = true;
     }
 }
 
@@ -65,19 +77,9 @@ impl Histogram {
 
     /// See [`FloatHistogram::reduce_to_buckets`].
     pub fn reduce_to_buckets(&mut self, buckets_max: usize) -> Result<bool, NotReducible> {
-        let mut is_reduced = false;
-        loop {
-            let buckets = self.positive_deltas.len() + self.negative_deltas.len();
-            if buckets <= buckets_max {
-                return Ok(is_reduced);
-            }
-            let is_custom = self.schema == CUSTOM_BUCKETS_SCHEMA;
-            if is_custom || self.schema <= SCHEMA_MIN {
-                return Err(NotReducible { buckets, buckets_max, is_custom });
-            }
-            self.reduce_resolution(self.schema - 1);
-            is_reduced = true;
-        }
+        let layout =
+            |histogram: &Self| (histogram.schema, histogram.positive_deltas.len() + histogram.negative_deltas.len());
+        reduce_until(self, buckets_max, layout, Self::reduce_resolution)
     }
 
     /// The same histogram with absolute float counts.
